@@ -1,0 +1,38 @@
+// Locks, conditions and descriptors that are put right in the child of a fork.
+//
+// A fork copies one thread and every descriptor, lock and mutex in whatever state it is. The child
+// must neither keep the parent's file locks alive nor wait for threads that it does not have. So
+// every lock, condition and descriptor of the store is listed here; a handler that runs in the child
+// closes the listed descriptors, makes the locks and conditions new, and counts up the generation,
+// by which the store sees that what it holds was its parent's. Nothing is ever unlocked: closing the
+// child's copy leaves the parent's lock on the file as it was.
+#ifndef WS_FORK_H
+#define WS_FORK_H
+
+#include <stdint.h>
+
+typedef struct ws_lock ws_lock;
+typedef struct ws_condition ws_condition;
+
+// Never NULL: running out of memory for a lock ends the process.
+ws_lock *ws_lock_create(void);
+void ws_lock_destroy(ws_lock *);
+void ws_lock_acquire(ws_lock *);
+void ws_lock_release(ws_lock *);
+
+ws_condition *ws_condition_create(void);
+void ws_condition_destroy(ws_condition *);
+// Waits with the lock held, as pthread_cond_wait does: it may wake for no reason.
+void ws_condition_wait(ws_condition *, ws_lock *);
+void ws_condition_wake_all(ws_condition *);
+
+// Counts the forks between the first process of this line and the calling one.
+uint32_t ws_fork_generation(void);
+
+// From here on the descriptor is closed in every child that a fork makes.
+void ws_descriptor_list(int descriptor);
+// Takes it off the list and closes it, unless `generation` is of a parent: then the child's handler
+// closed it already, and the number may belong to someone else. Returns 0 or errno.
+int ws_descriptor_close(int descriptor, uint32_t generation);
+
+#endif

@@ -1,0 +1,197 @@
+// Taking segments in: sealed ones by their footers, logs by replay.
+
+internal import Glibc
+
+extension Catalog {
+  /// Takes in a segment that was not known.
+  func load(_ name: SegmentName, _ file: any File) throws(Interruption) {
+    let isLive = name.phase == .log ? try !hasNoWriter(file) : false
+    let size = try wrap { () throws(FileError) in try file.size() }
+    let reader = SegmentReader(file: file, id: name.id)
+    var footer: Footer?
+    var problems: [Damage] = []
+    if name.phase == .sealed {
+      let found = try wrap { () throws(StoreError) in try reader.footer(fileSize: size) }
+      footer = found.footer
+      if let damage = found.damage { problems.append(damage) }
+    }
+    let head = try wrap { () throws(StoreError) in try reader.head(footer: footer) }
+    guard let header = head.header else {
+      try refuse(name, file, size: size, problems: problems + head.damage)
+      return
+    }
+    for damage in problems + head.damage { report(damage) }
+    let segment = register(name.id, phase: name.phase, isLive: isLive, header: header)
+    segment.fileBytes = size
+    keep(file, of: segment)
+    if let footer {
+      take(footer, from: 0, in: segment)
+    } else {
+      try replay(segment, file, size: size)
+    }
+  }
+
+  /// A segment without any intact header. Of a log that is all zeros nothing was ever on stable
+  /// storage: its creator's machine lost power.
+  private func refuse(
+    _ name: SegmentName, _ file: any File, size: UInt64, problems: [Damage]
+  ) throws(Interruption) {
+    refuse(name.id)
+    if name.phase == .log {
+      let scanner = SegmentScanner(file: file, salt: 0, end: size)
+      if try wrap({ () throws(FileError) in try scanner.isZero(from: 0) }) { return }
+    }
+    for damage in problems { report(damage) }
+  }
+
+  /// Whether nobody has a log's lock any more. Then nothing will ever be added to it.
+  private func hasNoWriter(_ file: any File) throws(Interruption) -> Bool {
+    do throws(FileError) {
+      guard try file.tryLock(.shared) else { return false }
+      try file.unlock()
+      return true
+    } catch {
+      // Without locks a reader cannot tell, and looks at every log again and again.
+      guard [ENOTSUP, ENOSYS, ENOLCK, EINVAL].contains(error.errno), isReadOnly else {
+        throw Interruption(error)
+      }
+      return false
+    }
+  }
+
+  /// Takes in the records of a footer that begin at `start` or behind it.
+  func take(_ footer: Footer, from start: UInt64, in segment: Segment) {
+    index.reserve(footer.count)
+    let producers = footer.producers.map { index.producerNumber($0) }
+    let origins = footer.origins.map { index.originNumber($0) }
+    for number in 0..<footer.count {
+      guard let entry = footer.entry(number), let kind = RecordKind(rawValue: entry.kind) else {
+        report(
+          Damage(
+            segment: segment.name, offset: footer.trailer.footerOffset, length: 0,
+            what: "entry \(number) of the footer is out of limits"))
+        continue
+      }
+      guard entry.offset >= start else { continue }
+      take(
+        kind: kind, key: entry.key, stamp: entry.stamp, writeSeconds: entry.writeSeconds,
+        offset: entry.offset, in: segment
+      ) {
+        guard let producer = producers[Int(entry.producer)] else { return nil }
+        return Place(
+          stamp: entry.stamp, objective: entry.objective, segment: segment.number,
+          offset: entry.offset, storedLength: Int(entry.storedLength),
+          headerLength: entry.headerLength, isFinal: kind == .final, producer: producer,
+          originSegment: origins[Int(entry.origin)], originNumber: entry.originNumber)
+      }
+    }
+    segment.count(footer.trailer)
+  }
+
+  /// Takes in what a log, or a sealed segment without its footer, holds from its tail on.
+  private func replay(_ segment: Segment, _ file: any File, size: UInt64) throws(Interruption) {
+    var end = size
+    if segment.phase == .sealed {
+      let reader = SegmentReader(file: file, id: segment.id)
+      let found = try wrap { () throws(StoreError) in try reader.trailer(fileSize: size) }
+      if let trailer = found.trailer { end = trailer.footerOffset }
+    }
+    let scanner = SegmentScanner(file: file, salt: segment.header.salt, end: end)
+    let life: Replay.Life = segment.phase == .sealed ? .sealed : segment.isLive ? .live : .dead
+    let start = segment.tail
+    let known = segment.syncedBytes
+    let replay = try wrap { () throws(FileError) in
+      try Replay.run(scanner, from: start, life: life, syncedBytes: known)
+    }
+    for record in replay.records {
+      take(record.header, at: record.offset, in: segment)
+      segment.count(record.header)
+    }
+    for gap in replay.damage {
+      report(
+        Damage(
+          segment: segment.name, offset: gap.range.lowerBound,
+          length: gap.range.upperBound - gap.range.lowerBound, what: gap.what))
+    }
+    noteTorn(replay.torn, in: segment)
+    segment.tail = replay.tail
+    segment.syncedBytes = replay.syncedBytes
+    segment.fileBytes = size
+  }
+
+  /// Looks for records that another process added to its log.
+  func poll(_ segment: Segment) throws(Interruption) {
+    let file = try file(of: segment)
+    var prefix: (UInt64, UInt64, UInt64) = (0, 0, 0)
+    let tail = segment.tail
+    let got = try wrap { () throws(FileError) in
+      try withUnsafeMutableBytes(of: &prefix) { bytes throws(FileError) in
+        try file.read(into: bytes, at: tail)
+      }
+    }
+    guard got > 0, prefix != (0, 0, 0) else { return }
+    let size = try wrap { () throws(FileError) in try file.size() }
+    try replay(segment, file, size: size)
+  }
+
+  /// Another process sealed its log: the rest of it is taken in.
+  func becomeSealed(_ segment: Segment) throws(Interruption) {
+    segment.phase = .sealed
+    segment.isLive = false
+    let file = try file(of: segment)
+    let size = try wrap { () throws(FileError) in try file.size() }
+    let reader = SegmentReader(file: file, id: segment.id)
+    let (footer, damage) = try wrap { () throws(StoreError) in try reader.footer(fileSize: size) }
+    if let footer {
+      take(footer, from: segment.tail, in: segment)
+      return
+    }
+    if let damage { report(damage) }
+    try replay(segment, file, size: size)
+  }
+
+  /// Calls `body` with every record of the keys that the segment holds.
+  func forEachRecord(
+    of keys: Set<Fingerprint>, in segment: Segment, _ body: (RecordHeader, UInt64) -> Void
+  ) throws(Interruption) {
+    let file = try file(of: segment)
+    if segment.phase == .sealed {
+      let size = try wrap { () throws(FileError) in try file.size() }
+      let reader = SegmentReader(file: file, id: segment.id)
+      let found = try wrap { () throws(StoreError) in try reader.footer(fileSize: size) }
+      if let footer = found.footer {
+        for key in keys {
+          for entry in footer.entries(of: key) {
+            if let header = try? footer.header(of: entry) { body(header, entry.offset) }
+          }
+        }
+        return
+      }
+    }
+    let scanner = SegmentScanner(file: file, salt: segment.header.salt, end: segment.tail)
+    let life: Replay.Life = segment.phase == .sealed ? .sealed : .dead
+    let start = segment.header.recordsStart
+    let known = segment.syncedBytes
+    let replay = try wrap { () throws(FileError) in
+      try Replay.run(scanner, from: start, life: life, syncedBytes: known)
+    }
+    for record in replay.records where keys.contains(record.header.key) {
+      body(record.header, record.offset)
+    }
+  }
+
+  private func wrap<Value>(
+    _ body: () throws(FileError) -> Value
+  ) throws(Interruption) -> Value {
+    do throws(FileError) { return try body() } catch { throw Interruption(error) }
+  }
+
+  private func wrap<Value>(
+    _ body: () throws(StoreError) -> Value
+  ) throws(Interruption) -> Value {
+    do throws(StoreError) { return try body() } catch {
+      if case .file(let error) = error { throw Interruption(error) }
+      throw .store(error)
+    }
+  }
+}

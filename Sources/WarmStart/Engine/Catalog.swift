@@ -1,0 +1,316 @@
+// What the directory holds: its segments, and the index of their records.
+//
+// Not safe for several threads; the engine's lock guards it. Everything here follows from the files:
+// a refresh brings it up to what other processes finished before the refresh began.
+
+internal import Logging
+
+/// The segments of a directory and the index over them.
+final class Catalog {
+  let directory: any Directory
+  let host: Host
+  let options: EngineOptions
+  var index = Index()
+  private(set) var segments: [SegmentID: Segment] = [:]
+  private var byNumber: [Segment?] = []
+  /// The logs of others that may still grow.
+  private var live: [Segment] = []
+  /// The log that this process writes; nobody else adds to it.
+  private(set) var own: Segment?
+  /// The largest stamp seen.
+  var lastStamp: UInt64 = 0
+  /// Every damaged place met so far, at most `damageLimit`.
+  private(set) var damage: [Damage] = []
+  private(set) var tornTails = 0
+  /// Records that could not be read: they fill no slot.
+  private var unreadable: Set<Spot> = []
+  /// Segments that cannot be used, so that they are not tried again and again.
+  private var refused: Set<SegmentID> = []
+  /// Keys whose slots must be filled anew from all records.
+  private var unsettled: Set<Fingerprint> = []
+  private var watch = DirectoryWatch()
+  private var clockOfUse: UInt64 = 0
+  private(set) var temporaries: [SegmentName] = []
+
+  private struct Spot: Hashable {
+    var segment: UInt32
+    var offset: UInt64
+  }
+
+  private static let damageLimit = 1000
+  private static let attempts = 64
+  /// Names in one directory; far beyond any store, and bounded in memory.
+  static let nameLimit = 1 << 22
+
+  let isReadOnly: Bool
+  var isClosed = false
+
+  init(directory: any Directory, host: Host, options: EngineOptions, isReadOnly: Bool) {
+    self.isReadOnly = isReadOnly
+    self.directory = directory
+    self.host = host
+    self.options = options
+  }
+
+  /// Why a step must be taken again or given up.
+  enum Interruption: Error {
+    /// A file is not there any more under its name: the directory must be listed again.
+    case vanished
+    case store(StoreError)
+
+    init(_ error: FileError) {
+      self = error.isStale ? .vanished : .store(.file(error))
+    }
+  }
+
+  // MARK: Refresh
+
+  /// Reads the directory for the first time. Anything that cannot be used is an error now.
+  func load() throws(StoreError) {
+    try refresh(strict: true)
+  }
+
+  /// Takes in everything that others finished before. Costs one system call for the directory and
+  /// one for each log that another process writes, if nothing changed.
+  func refresh() throws(StoreError) {
+    try refresh(strict: false)
+  }
+
+  private func refresh(strict: Bool) throws(StoreError) {
+    try untilPresent(strict: strict) { _ in }
+  }
+
+  /// Runs `body` after a refresh, and again after another if a file it needs has gone or was renamed.
+  func untilPresent<Value>(
+    strict: Bool = false, _ body: (Catalog) throws(Interruption) -> Value
+  ) throws(StoreError) -> Value {
+    guard !isClosed else { throw .closed(path: directory.path) }
+    for _ in 0..<Self.attempts {
+      do throws(Interruption) {
+        try relistIfChanged(strict: strict)
+        for segment in live { try poll(segment) }
+        try settle()
+        return try body(self)
+      } catch {
+        if case .store(let error) = error { throw error }
+        watch.invalidate()
+      }
+    }
+    throw .unreadableDirectory(path: directory.path, why: "its files keep changing their names")
+  }
+
+  private func relistIfChanged(strict: Bool) throws(Interruption) {
+    let modified: Int64
+    do throws(FileError) { modified = try directory.modificationTime() } catch {
+      throw .store(.file(error))
+    }
+    guard watch.mustList(modified: modified, now: host.monotonicClock()) else { return }
+    try adopt(try names(), strict: strict)
+    watch.listed()
+  }
+
+  /// The files of the store. A listing is no snapshot of a directory that changes: it counts when two
+  /// agree.
+  private func names() throws(Interruption) -> [SegmentName] {
+    var previous: [SegmentName]?
+    for _ in 0..<Self.attempts {
+      let all: [String]
+      do throws(FileError) { all = try directory.list(limit: Self.nameLimit) } catch {
+        throw .store(.file(error))
+      }
+      guard all.count < Self.nameLimit else {
+        throw .store(
+          .unreadableDirectory(path: directory.path, why: "it holds over \(Self.nameLimit) files"))
+      }
+      let names = all.compactMap { SegmentName($0) }.sorted { ($0.id, $0.phase.rawValue) < ($1.id, $1.phase.rawValue) }
+      if let previous, previous == names { return names }
+      previous = names
+    }
+    throw .store(.unreadableDirectory(path: directory.path, why: "no two listings agree"))
+  }
+
+  private func adopt(_ names: [SegmentName], strict: Bool) throws(Interruption) {
+    temporaries = names.filter { $0.phase == .temporary }
+    var present: [SegmentID: SegmentName.Phase] = [:]
+    for name in names where name.phase != .temporary {
+      if present[name.id] != .sealed { present[name.id] = name.phase }
+    }
+    for name in names where name.phase != .temporary && name.phase == present[name.id] {
+      if let segment = segments[name.id] {
+        if segment.phase == .log, name.phase == .sealed, segment !== own { try becomeSealed(segment) }
+      } else if !refused.contains(name.id) {
+        try load(name, strict: strict)
+      }
+    }
+    for segment in segments.values where present[segment.id] == nil && segment !== own {
+      drop(segment)
+    }
+    live = segments.values.filter { $0.isLive && $0 !== own }.sorted { $0.id < $1.id }
+  }
+
+  private func load(_ name: SegmentName, strict: Bool) throws(Interruption) {
+    do throws(Interruption) {
+      let file: any File
+      do throws(FileError) { file = try directory.open(name.description) } catch {
+        throw Interruption(error)
+      }
+      try load(name, file)
+    } catch {
+      guard !strict, case .store(let why) = error else { throw error }
+      // A running fit goes on with what can be read.
+      refused.insert(name.id)
+      options.logger?.error("segment left out: \(why)")
+    }
+  }
+
+  private func drop(_ segment: Segment) {
+    segments[segment.id] = nil
+    byNumber[Int(segment.number)] = nil
+    guard index.liveBytes[segment.number, default: 0] > 0 else { return }
+    index.forEachKey { key, places in
+      if places.contains(where: { $0.place.segment == segment.number }) { unsettled.insert(key) }
+    }
+  }
+
+  // MARK: Segments
+
+  /// A number for a new segment, by which places name it.
+  func register(
+    _ id: SegmentID, phase: SegmentName.Phase, isLive: Bool, header: SegmentHeader
+  ) -> Segment {
+    let segment = Segment(
+      id: id, number: UInt32(byNumber.count), phase: phase, isLive: isLive, header: header)
+    byNumber.append(segment)
+    segments[id] = segment
+    return segment
+  }
+
+  /// From here on this process writes the segment.
+  func beginOwn(_ segment: Segment) { own = segment }
+
+  /// The segment is not written any more by this process.
+  func endOwn(sealed: Bool) {
+    guard let segment = own else { return }
+    if sealed { segment.phase = .sealed }
+    segment.isLive = false
+    own = nil
+  }
+
+  func segment(_ number: UInt32) -> Segment? { byNumber[Int(number)] }
+
+  /// The open file of a segment. Closes the least recently used ones beyond the limit.
+  func file(of segment: Segment) throws(Interruption) -> any File {
+    clockOfUse += 1
+    segment.lastUse = clockOfUse
+    if let file = segment.file { return file }
+    let file: any File
+    do throws(FileError) { file = try directory.open(segment.name) } catch {
+      throw Interruption(error)
+    }
+    keep(file, of: segment)
+    return file
+  }
+
+  func keep(_ file: any File, of segment: Segment) {
+    segment.file = file
+    let open = segments.values.filter { $0.file != nil && $0 !== own && $0 !== segment }
+    guard open.count >= options.openFiles else { return }
+    open.min { $0.lastUse < $1.lastUse }?.file = nil
+  }
+
+  // MARK: Records
+
+  /// Takes one record into account.
+  func take(_ header: RecordHeader, at offset: UInt64, in segment: Segment) {
+    take(
+      kind: header.kind, key: header.key, stamp: header.stamp,
+      writeSeconds: UInt32(clamping: header.writeTime / 1_000_000_000), offset: offset, in: segment
+    ) {
+      guard let producer = index.producerNumber(header.producer) else { return nil }
+      return Place(
+        stamp: header.stamp, objective: header.objective, segment: segment.number, offset: offset,
+        storedLength: header.storedLength, headerLength: header.length,
+        isFinal: header.kind == .final, producer: producer,
+        originSegment: index.originNumber(header.origin.segment),
+        originNumber: header.origin.number)
+    }
+  }
+
+  func take(
+    kind: RecordKind, key: Fingerprint, stamp: UInt64, writeSeconds: UInt32, offset: UInt64,
+    in segment: Segment, place: () -> Place?
+  ) {
+    lastStamp = max(lastStamp, stamp)
+    guard !unreadable.contains(Spot(segment: segment.number, offset: offset)) else { return }
+    switch kind {
+    case .checkpoint, .final:
+      guard let place = place() else {
+        return report(Damage(segment: segment.name, offset: offset, length: 0, what: "too many producers"))
+      }
+      index.insert(key, place, saved: writeSeconds)
+    case .removal:
+      if index.remove(key, through: stamp) { unsettled.insert(key) }
+    case .accessMark:
+      index.noteLookup(key, at: writeSeconds)
+    }
+  }
+
+  /// A record proved damaged: from now on it fills no slot, and what it hid comes forward.
+  func setAside(_ place: Place, key: Fingerprint, what: String) throws(StoreError) {
+    unreadable.insert(Spot(segment: place.segment, offset: place.offset))
+    if let segment = segment(place.segment) {
+      report(
+        Damage(
+          segment: segment.name, offset: place.offset, length: UInt64(place.recordLength),
+          what: what, key: key))
+    }
+    unsettled.insert(key)
+    try refresh()
+  }
+
+  /// The segment is left alone from now on.
+  func refuse(_ id: SegmentID) { refused.insert(id) }
+
+  func report(_ found: Damage) {
+    guard damage.count < Self.damageLimit, !damage.contains(found) else { return }
+    damage.append(found)
+    options.logger?.warning("damage: \(found)")
+  }
+
+  func noteTorn(_ gaps: [Replay.Gap], in segment: Segment) {
+    guard !gaps.isEmpty else { return }
+    tornTails += 1
+    options.logger?.debug("torn tail of a crash in \(segment.name) at \(gaps[0].range.lowerBound)")
+  }
+
+  // MARK: Keys filled anew
+
+  /// Fills the slots of unsettled keys from all records that are there.
+  private func settle() throws(Interruption) {
+    guard !unsettled.isEmpty else { return }
+    let keys = unsettled
+    for key in keys { index.forget(key) }
+    for segment in segments.values {
+      try forEachRecord(of: keys, in: segment) { header, offset in
+        take(header, at: offset, in: segment)
+      }
+    }
+    // Removals among them may have unsettled a key again, but they have now been seen before.
+    unsettled.subtract(keys)
+  }
+
+  /// Everything on disk of the given keys, segment by segment.
+  func records(of keys: Set<Fingerprint>) throws(StoreError) -> [(FoundRecord, Segment)] {
+    try untilPresent { _ throws(Interruption) in
+      var found: [(FoundRecord, Segment)] = []
+      for segment in segments.values.sorted(by: { $0.id < $1.id }) {
+        try forEachRecord(of: keys, in: segment) { header, offset in
+          let record = FoundRecord(
+            header: header, offset: offset, length: UInt64(header.recordLength))
+          found.append((record, segment))
+        }
+      }
+      return found
+    }
+  }
+}

@@ -1,0 +1,42 @@
+// When a directory must be listed again.
+//
+// A directory's time has the grain of a clock tick: what changes within the tick of a listing leaves
+// no trace. So a listing settles the question only if the directory's time had been known for longer
+// than a tick when it was made; until then every look lists again. Both moments are of the monotonic
+// clock of this process: the file system's clock may be another machine's.
+
+struct DirectoryWatch {
+  private var modified: Int64?
+  private var firstSeen: UInt64 = 0
+  private var settles = false
+  private var settled = false
+
+  /// Longer than a tick of the kernel's coarse clock (10 ms at its slowest), nanoseconds.
+  private static let tick: UInt64 = 20_000_000
+  /// For file systems that keep whole seconds.
+  private static let coarseTick: UInt64 = 2_100_000_000
+
+  /// Whether to list, for a directory that was last modified at `modified`.
+  mutating func mustList(modified: Int64, now: UInt64) -> Bool {
+    if modified != self.modified {
+      self.modified = modified
+      firstSeen = now
+      settled = false
+      settles = false
+      return true
+    }
+    if settled { return false }
+    let grain = modified % 1_000_000_000 == 0 ? Self.coarseTick : Self.tick
+    settles = now > firstSeen && now - firstSeen > grain
+    return true
+  }
+
+  /// The listing that `mustList` asked for has been taken in.
+  mutating func listed() { settled = settles }
+
+  /// What was seen does not hold any more.
+  mutating func invalidate() {
+    modified = nil
+    settled = false
+  }
+}

@@ -1,0 +1,192 @@
+// Writing: drafts become records of this process's segment.
+
+internal import Logging
+
+extension Engine {
+  /// Writes one record; what is durable when it returns is what `durability` says.
+  package func append(
+    _ draft: Draft, payload: UnsafeRawBufferPointer, durability: Durability
+  ) throws(StoreError) {
+    try withFrame { frame throws(StoreError) in
+      try check(draft, payload: payload.count)
+      frame.add(draft, payload: payload)
+      try write(frame, durability: durability)
+    }
+  }
+
+  /// Writes records with one write and one sync, in this order, all or none of them acknowledged.
+  package func append(
+    _ drafts: [(draft: Draft, payload: [UInt8])], durability: Durability
+  ) throws(StoreError) {
+    guard !drafts.isEmpty else { return }
+    var rest = drafts[...]
+    for (draft, payload) in drafts { try check(draft, payload: payload.count) }
+    while !rest.isEmpty {
+      try withFrame { frame throws(StoreError) in
+        // A frame goes into one segment, and so has the limits of one.
+        while let (draft, payload) = rest.first, frame.recordCount < Self.batchRecords,
+          frame.length < Self.batchBytes
+        {
+          payload.withUnsafeBytes { frame.add(draft, payload: $0) }
+          rest.removeFirst()
+        }
+        try write(frame, durability: rest.isEmpty ? durability : .buffered)
+      }
+    }
+  }
+
+  private static let batchRecords = 4096
+  private static let batchBytes = 4 << 20
+
+  private func check(_ draft: Draft, payload: Int) throws(StoreError) {
+    guard !isReadOnly else { throw .readOnly(path: path) }
+    guard payload <= options.payloadLimit else {
+      throw .payloadTooLong(bytes: payload, limit: options.payloadLimit)
+    }
+    for (what, text, limit) in [
+      ("producer", draft.producer, FormatLimits.producer),
+      ("label", draft.label, FormatLimits.label),
+    ] where text.utf8.count > limit {
+      throw .textTooLong(what: what, bytes: text.utf8.count, limit: limit)
+    }
+  }
+
+  private func write(_ frame: Frame, durability: Durability) throws(StoreError) {
+    // After a failed sync what was not acknowledged is written anew to a new segment, once.
+    for attempt in 0...1 {
+      let (writer, end) = try appendLock.withLock { () throws(StoreError) in
+        guard !isClosed else { throw .closed(path: path) }
+        let writer = try writerWithRoom(for: frame)
+        try place(frame, writer)
+        try writePendingMarks()
+        return (writer, writer.tail)
+      }
+      guard durability == .synced else { return }
+      do throws(FileError) {
+        try writer.sync(through: end)
+        return
+      } catch {
+        appendLock.withLock { abandon(writer) }
+        options.logger?.error("segment abandoned: \(error)")
+        if attempt == 1 { throw .file(error) }
+      }
+    }
+  }
+
+  /// Everything accepted so far is on stable storage when it returns.
+  package func flush() throws(StoreError) {
+    let current = try appendLock.withLock { () throws(StoreError) -> (SegmentWriter, UInt64)? in
+      guard !isClosed else { throw .closed(path: path) }
+      return writer.map { ($0, $0.tail) }
+    }
+    guard let (writer, end) = current else { return }
+    do throws(FileError) { try writer.sync(through: end) } catch {
+      appendLock.withLock { abandon(writer) }
+      throw .file(error)
+    }
+  }
+
+  // MARK: With the append lock
+
+  private func writerWithRoom(for frame: Frame) throws(StoreError) -> SegmentWriter {
+    if let writer {
+      if writer.hasRoom(
+        bytes: frame.length, records: frame.recordCount, limit: options.segmentLimit)
+      {
+        return writer
+      }
+      sealWriter()
+    }
+    removeAbandonedTemporaries()
+    return try startWriter(synced: true)
+  }
+
+  func startWriter(synced: Bool) throws(StoreError) -> SegmentWriter {
+    let started: SegmentWriter
+    do throws(FileError) {
+      started = try SegmentWriter.create(
+        in: directory, host: host, permissions: options.permissions, synced: synced)
+    } catch { throw .file(error) }
+    writer = started
+    stateLock.withLock {
+      let segment = catalog.register(
+        started.header.id, phase: .log, isLive: false, header: started.header)
+      segment.file = started.file
+      catalog.beginOwn(segment)
+    }
+    return started
+  }
+
+  func place(_ frame: Frame, _ writer: SegmentWriter) throws(StoreError) {
+    let now = host.wallClock()
+    let stamp = try stateLock.withLock { () throws(StoreError) -> UInt64 in
+      // The clock went back, or another process is ahead: what it wrote must be known first.
+      if now <= catalog.lastStamp { try catalog.refresh() }
+      let stamp = max(now, catalog.lastStamp + 1)
+      guard stamp < FormatLimits.stamp - UInt64(frame.recordCount) else {
+        throw .stampsExhausted(path: path)
+      }
+      return stamp
+    }
+    let records = frame.finish(
+      in: writer.header, at: writer.tail, number: writer.footer.count, stamp: stamp,
+      writeTime: now, syncedBytes: writer.syncedBytes)
+    do throws(FileError) { try writer.append(frame.bytes, records) } catch {
+      takeBack(records.count, writer)
+      throw .file(error)
+    }
+    stateLock.withLock {
+      guard let segment = catalog.own else { return }
+      for record in records {
+        catalog.take(record.header, at: record.offset, in: segment)
+        segment.count(record.header)
+      }
+      segment.tail = writer.tail
+      segment.fileBytes = max(segment.fileBytes, writer.tail)
+    }
+  }
+
+  /// After a write that failed. Others may have read whole records of a frame of several already, so
+  /// nothing may ever be written over them: the segment ends there.
+  private func takeBack(_ records: Int, _ writer: SegmentWriter) {
+    if records == 1, (try? writer.cutBack()) != nil { return }
+    abandon(writer)
+  }
+
+  /// Nothing more is added to this segment; what is in it stays readable.
+  private func abandon(_ abandoned: SegmentWriter) {
+    guard writer === abandoned else { return }
+    writer = nil
+    abandoned.release()
+    stateLock.withLock { catalog.endOwn(sealed: false) }
+  }
+
+  /// Seals the segment. A footer that could not be written is no loss: the log says the same.
+  func sealWriter() {
+    guard let sealed = writer else { return }
+    do throws(FileError) {
+      try sealed.seal()
+      writer = nil
+      stateLock.withLock { catalog.endOwn(sealed: true) }
+      sealed.release()
+    } catch {
+      options.logger?.warning("segment left unsealed: \(error)")
+      abandon(sealed)
+    }
+  }
+
+  /// Clears away what creators left that died before their segment had a name: old, and not locked.
+  private func removeAbandonedTemporaries() {
+    let now = host.wallClock()
+    for name in stateLock.withLock({ catalog.temporaries }) {
+      guard name.id.creation < now, now - name.id.creation > Self.abandonedAfter else { continue }
+      let text = name.description
+      guard let file = try? directory.open(text), (try? file.tryLock(.exclusive)) == true else {
+        continue
+      }
+      try? directory.unlink(text)
+    }
+  }
+
+  private static let abandonedAfter: UInt64 = 3_600_000_000_000
+}

@@ -1,0 +1,148 @@
+// Looking at a store: its keys, every entry of one, and how much there is of everything.
+
+internal import Logging
+
+extension Engine {
+  /// One entry on disk, and where.
+  package struct Listed: Sendable {
+    package var record: FoundRecord
+    package var segment: String
+    package var slots: Slots
+  }
+
+  /// Every key that lives and has an entry, in the order of the fingerprints.
+  package func keys() throws(StoreError) -> [Fingerprint] {
+    try withFreshCatalog { catalog in
+      var keys: [Fingerprint] = []
+      catalog.index.forEachKey { key, _ in if !isExpired(key) { keys.append(key) } }
+      return keys.sorted()
+    }
+  }
+
+  /// Every entry of the key that is still on disk and was not removed, the newest first, and the
+  /// slots that each fills.
+  package func entries(of key: Fingerprint) throws(StoreError) -> [Listed] {
+    try entries(of: [key])[key] ?? []
+  }
+
+  /// The same of many keys, with one pass over the segments; those without an entry are left out.
+  package func entries(of keys: Set<Fingerprint>) throws(StoreError) -> [Fingerprint: [Listed]] {
+    try withFreshCatalog { catalog throws(StoreError) in
+      let found = try catalog.records(of: keys.filter { !isExpired($0) })
+      return Dictionary(grouping: found, by: \.0.header.key).compactMapValues { found in
+        let removed = found.filter { $0.0.header.kind == .removal }.map(\.0.header.stamp).max() ?? 0
+        let places = catalog.index.places(of: found[0].0.header.key)
+        let entries = found.filter { $0.0.header.kind.isEntry && $0.0.header.stamp > removed }
+          .map { record, segment in
+            let place = places.first {
+              $0.place.segment == segment.number && $0.place.offset == record.offset
+            }
+            return Listed(record: record, segment: segment.name, slots: place?.slots ?? [])
+          }
+          .sorted {
+            ($0.record.header.stamp, $0.record.header.origin)
+              > ($1.record.header.stamp, $1.record.header.origin)
+          }
+        return entries.isEmpty ? nil : entries
+      }
+    }
+  }
+
+  /// The producer of the key's newest final, or nil if it has none.
+  package func producerOfNewestFinal(_ key: Fingerprint) throws(StoreError) -> String? {
+    try withFreshCatalog { catalog in
+      let finals = catalog.index.places(of: key).filter { $0.slots.contains(.final) }
+      let order = catalog.index.order
+      guard let newest = finals.max(by: { order.isNewer($1.place, than: $0.place) }) else {
+        return nil
+      }
+      return catalog.index.producers[Int(newest.place.producer)]
+    }
+  }
+
+  package func statistics() throws(StoreError) -> StoreStatistics {
+    try withFreshCatalog { catalog in
+      var result = StoreStatistics()
+      result.keys = catalog.index.liveKeys
+      result.damagedRecords = catalog.damage.count
+      var oldest = UInt64.max
+      for segment in catalog.segments.values {
+        result.segments += 1
+        result.records += segment.recordCount
+        result.payloadBytes += segment.rawBytes
+        result.storedBytes += segment.storedBytes
+        result.totalBytes += max(segment.fileBytes, segment.tail)
+        let live = catalog.index.liveBytes[segment.number, default: 0]
+        result.liveBytes += live
+        result.deadBytes += segment.recordBytes - min(live, segment.recordBytes)
+        oldest = min(oldest, segment.oldestStamp)
+        result.newestNanoseconds = max(result.newestNanoseconds ?? 0, segment.newestStamp)
+      }
+      if result.records == 0 { result.newestNanoseconds = nil }
+      result.oldestNanoseconds = result.records == 0 ? nil : oldest
+      return result
+    }
+  }
+}
+
+/// How much there is of everything in a store.
+public struct StoreStatistics: Hashable, Sendable {
+  /// Files that hold records.
+  public internal(set) var segments = 0
+  /// Records of every kind that are on disk, dead ones, removals and access marks included.
+  public internal(set) var records = 0
+  /// Keys that have an entry.
+  public internal(set) var keys = 0
+  /// Bytes of records that a lookup could return: headers and stored payloads.
+  public internal(set) var liveBytes: UInt64 = 0
+  /// Bytes of all other records: what a compaction gives back.
+  public internal(set) var deadBytes: UInt64 = 0
+  /// Bytes of the files.
+  public internal(set) var totalBytes: UInt64 = 0
+  /// Bytes of all payloads on disk as they were saved.
+  public internal(set) var payloadBytes: UInt64 = 0
+  /// Bytes of all payloads on disk as they are stored.
+  public internal(set) var storedBytes: UInt64 = 0
+  /// Damaged places that this store has met since it was opened.
+  public internal(set) var damagedRecords = 0
+  /// The oldest and the newest stamp: nanoseconds since 1970; nil without records.
+  public internal(set) var oldestNanoseconds: UInt64?
+  /// See ``oldestNanoseconds``.
+  public internal(set) var newestNanoseconds: UInt64?
+
+  /// Nothing of anything.
+  public init() {}
+}
+
+extension Engine {
+  /// The entry itself; nil if it is damaged or was moved meanwhile.
+  package func read(_ listed: Listed) throws(StoreError) -> ReadRecord? {
+    let header = listed.record.header
+    guard let name = SegmentName(listed.segment),
+      let (segment, file) = try open(segmentOf: name.id)
+    else { return nil }
+    let reader = SegmentReader(file: file, id: name.id)
+    do throws(SegmentReader.RecordFailure) {
+      return try reader.record(
+        at: listed.record.offset, headerLength: header.length, storedLength: header.storedLength,
+        salt: segment.salt, payloadLimit: options.payloadLimit, spare: { header })
+    } catch {
+      switch error {
+      case .file(let error): throw .file(error)
+      case .overLimit(let bytes): throw .payloadTooLong(bytes: bytes, limit: options.payloadLimit)
+      case .damaged(let what):
+        options.logger?.warning("\(listed.segment) at byte \(listed.record.offset): \(what)")
+        return nil
+      }
+    }
+  }
+
+  private func open(segmentOf id: SegmentID) throws(StoreError) -> (SegmentHeader, any File)? {
+    try stateLock.withLock { () throws(StoreError) in
+      try catalog.untilPresent { catalog throws(Catalog.Interruption) -> (SegmentHeader, any File)? in
+        guard let segment = catalog.segments[id] else { return nil }
+        return (segment.header, try catalog.file(of: segment))
+      }
+    }
+  }
+}

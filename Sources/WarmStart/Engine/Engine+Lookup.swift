@@ -1,0 +1,144 @@
+// Reading: which entry of a key answers a question, and the entry itself.
+
+extension Engine {
+  /// The questions that a lookup can ask.
+  package enum Question: Hashable, Sendable {
+    /// What a fit of this producer goes on from: its newest final, else the best of all entries.
+    case resume(producer: String)
+    /// The entry with the best objective, of either kind.
+    case best
+    /// The newest entry of either kind.
+    case latest
+  }
+
+  /// What a lookup found.
+  package struct Answer: Sendable {
+    package var record: ReadRecord
+    package var place: Place
+    package var slots: Slots
+    package var segment: String
+  }
+
+  /// The entry that answers the question. A damaged one is reported, set aside, and the next best
+  /// takes its place. `countsAsUse` notes the lookup, as fits do and tools do not.
+  package func lookup(
+    _ key: Fingerprint, _ question: Question, countsAsUse: Bool
+  ) throws(StoreError) -> Answer? {
+    while true {
+      guard let chosen = try choose(key, question, countsAsUse: countsAsUse) else { return nil }
+      do throws(SegmentReader.RecordFailure) {
+        let record = try read(chosen, key: key)
+        return Answer(
+          record: record, place: chosen.place.place, slots: chosen.place.slots,
+          segment: chosen.name)
+      } catch {
+        switch error {
+        case .file(let error) where error.isStale: continue
+        case .file(let error): throw .file(error)
+        case .overLimit(let bytes):
+          throw .payloadTooLong(bytes: bytes, limit: options.payloadLimit)
+        case .damaged(let what):
+          // Each turn takes one record out of the running, so that this ends.
+          try stateLock.withLock { () throws(StoreError) in
+            try catalog.setAside(chosen.place.place, key: key, what: what)
+          }
+        }
+      }
+    }
+  }
+
+  private struct Chosen {
+    var place: SlottedPlace
+    var file: any File
+    var id: SegmentID
+    var salt: UInt64
+    var name: String
+    var isSealed: Bool
+  }
+
+  private func choose(
+    _ key: Fingerprint, _ question: Question, countsAsUse: Bool
+  ) throws(StoreError) -> Chosen? {
+    try stateLock.withLock { () throws(StoreError) -> Chosen? in
+      try catalog.untilPresent { catalog throws(Catalog.Interruption) -> Chosen? in
+        let places = catalog.index.places(of: key)
+        guard !isExpired(key), let place = pick(places, question),
+          let segment = catalog.segment(place.place.segment)
+        else { return nil }
+        if countsAsUse { noteUse(key) }
+        return Chosen(
+          place: place, file: try catalog.file(of: segment), id: segment.id,
+          salt: segment.header.salt, name: segment.name, isSealed: segment.phase == .sealed)
+      }
+    }
+  }
+
+  /// The one of a key's places that answers a question.
+  package func pick(_ places: [SlottedPlace], _ question: Question) -> SlottedPlace? {
+    switch question {
+    case .best: return places.first { $0.slots.contains(.best) }
+    case .latest: return places.first { $0.slots.contains(.latest) }
+    case .resume(let producer):
+      if let number = catalog.index.knownProducerNumber(producer),
+        let final = places.first(where: {
+          $0.slots.contains(.final) && $0.place.producer == number
+        })
+      {
+        return final
+      }
+      return places.first { $0.slots.contains(.best) }
+    }
+  }
+
+  private func read(
+    _ chosen: Chosen, key: Fingerprint
+  ) throws(SegmentReader.RecordFailure) -> ReadRecord {
+    let place = chosen.place.place
+    let reader = SegmentReader(file: chosen.file, id: chosen.id)
+    let record = try reader.record(
+      at: place.offset, headerLength: place.headerLength, storedLength: place.storedLength,
+      salt: chosen.salt, payloadLimit: options.payloadLimit
+    ) {
+      chosen.isSealed ? reader.spareHeader(at: place.offset, key: key) : nil
+    }
+    guard record.header.key == key, record.header.stamp == place.stamp else {
+      throw .damaged("record of another key")
+    }
+    return record
+  }
+
+  // MARK: Use and age, with the state lock
+
+  /// Whether a key was neither saved nor looked up for longer than the time to live.
+  package func isExpired(_ key: Fingerprint) -> Bool {
+    guard options.timeToLive > 0, let use = catalog.index.lastUse(of: key) else { return false }
+    let now = host.wallClock()
+    let last = UInt64(max(use.saved, use.lookedUp)) * 1_000_000_000
+    return last < now && now - last > options.timeToLive + 1_000_000_000
+  }
+
+  /// Notes a lookup: in memory at once, on disk with the next write if what is noted there is older
+  /// than a thirtieth of the time to live (than a day where keys live for ever).
+  private func noteUse(_ key: Fingerprint) {
+    guard !isReadOnly, let use = catalog.index.lastUse(of: key) else { return }
+    let now = host.wallClock()
+    let noted = UInt64(use.lookedUp) * 1_000_000_000
+    let interval = options.timeToLive == 0 ? 86_400_000_000_000 : options.timeToLive / 30
+    guard noted == 0 || now > noted && now - noted > interval else { return }
+    catalog.index.noteLookup(key, at: UInt32(clamping: now / 1_000_000_000))
+    guard pendingMarks.count < Self.pendingMarkLimit else { return }
+    pendingMarks[key] = now
+  }
+
+  private static let pendingMarkLimit = 1 << 16
+}
+
+extension SegmentReader {
+  /// The footer's copy of the header of the record at `offset`, if the footer is intact.
+  func spareHeader(at offset: UInt64, key: Fingerprint) -> RecordHeader? {
+    guard let size = try? file.size(), let footer = try? footer(fileSize: size).footer,
+      let entry = footer.entries(of: key).first(where: { $0.offset == offset })
+    else { return nil }
+    return try? footer.header(of: entry)
+  }
+}

@@ -1,0 +1,87 @@
+// The engine: what ties files, segments and the index together.
+//
+// Two locks. The append lock is held while a frame is placed and written, so that one thread at a
+// time appends. The state lock guards the catalog and is held only for work in memory and for the
+// small reads of a refresh; it is taken inside the append lock, never the other way round. Nobody
+// holds either while waiting for a sync.
+
+/// One open store directory.
+package final class Engine: @unchecked Sendable {
+  package let path: String
+  package let options: EngineOptions
+  package let isReadOnly: Bool
+  let host: Host
+  let directory: any Directory
+
+  let stateLock = Lock()
+  // Guarded by stateLock.
+  let catalog: Catalog
+  var pendingMarks: [Fingerprint: UInt64] = [:]
+  private var spareFrames: [Frame] = []
+
+  let appendLock = Lock()
+  // Guarded by appendLock.
+  var writer: SegmentWriter?
+  var isClosed = false
+
+  /// Opens a directory. `create` makes it if it is missing.
+  package init(
+    path: String, host: Host, options: EngineOptions, access: Access
+  ) throws(StoreError) {
+    self.path = path
+    self.host = host
+    self.options = options
+    isReadOnly = access == .readOnly
+    do throws(FileError) {
+      directory =
+        access == .createIfMissing
+        ? try host.files.createDirectory(path, permissions: options.permissions)
+        : try host.files.openDirectory(path)
+    } catch { throw .file(error) }
+    catalog = Catalog(directory: directory, host: host, options: options, isReadOnly: isReadOnly)
+    try catalog.load()
+    if access != .createIfMissing, catalog.segments.isEmpty, try holdsOnlyForeignFiles() {
+      throw .notAStore(path: path)
+    }
+  }
+
+  /// How a directory is opened.
+  package enum Access: Sendable {
+    /// Nothing is written and nothing created.
+    case readOnly
+    /// For writing; the directory must be there.
+    case existing
+    /// For writing; the directory is made if it is missing.
+    case createIfMissing
+  }
+
+  /// An empty directory is an empty store; one that has files, none of them a segment, is none.
+  private func holdsOnlyForeignFiles() throws(StoreError) -> Bool {
+    do throws(FileError) {
+      let names = try directory.list(limit: 1000)
+      return !names.isEmpty && !names.contains { SegmentName($0) != nil }
+    } catch { throw .file(error) }
+  }
+
+  /// Runs `body` with the catalog, after a refresh.
+  func withFreshCatalog<Value>(
+    _ body: (Catalog) throws(StoreError) -> Value
+  ) throws(StoreError) -> Value {
+    try stateLock.withLock { () throws(StoreError) in
+      try catalog.refresh()
+      return try body(catalog)
+    }
+  }
+
+  // MARK: Frames
+
+  /// Runs `body` with memory to put records together in.
+  func withFrame<Value>(_ body: (Frame) throws(StoreError) -> Value) throws(StoreError) -> Value {
+    let frame = stateLock.withLock { spareFrames.popLast() } ?? Frame()
+    defer {
+      frame.reset()
+      stateLock.withLock { if spareFrames.count < 2 { spareFrames.append(frame) } }
+    }
+    return try body(frame)
+  }
+}

@@ -1,0 +1,42 @@
+// What the engine is told when a store is opened.
+
+package import Logging
+
+/// How far a save has come when it returns.
+public enum Durability: String, Hashable, Sendable, CaseIterable {
+  /// On stable storage: it survives a power cut. One data sync, shared by the threads that wait.
+  case synced
+  /// With the kernel: it survives SIGKILL, and a power cut once the store was flushed or closed or the
+  /// fit finalized.
+  case buffered
+}
+
+/// The engine's part of ``StoreOptions``.
+package struct EngineOptions: Sendable {
+  package var durability: Durability
+  package var permissions: Permissions
+  package var producer: String
+  /// Bytes of the longest payload that is saved or read.
+  package var payloadLimit: Int
+  /// Bytes after which a segment is sealed.
+  package var segmentLimit: UInt64
+  /// Nanoseconds after its last use that a key lives; 0 is for ever.
+  package var timeToLive: UInt64
+  /// Descriptors of segments that are kept open.
+  package var openFiles: Int
+  package var logger: Logger?
+
+  package init(
+    durability: Durability, permissions: Permissions, producer: String, payloadLimit: Int,
+    segmentLimit: UInt64, timeToLive: UInt64, openFiles: Int, logger: Logger?
+  ) {
+    self.durability = durability
+    self.permissions = permissions
+    self.producer = producer
+    self.payloadLimit = payloadLimit
+    self.segmentLimit = segmentLimit
+    self.timeToLive = timeToLive
+    self.openFiles = openFiles
+    self.logger = logger
+  }
+}

@@ -1,0 +1,105 @@
+// Records on their way to disk: one stretch of memory, written by one call.
+
+/// One record that is to be written.
+package struct Draft: Sendable {
+  package var kind: RecordKind
+  package var key: Fingerprint
+  package var objective: Double?
+  package var iteration: UInt64?
+  package var runID: String
+  package var producer: String
+  package var label: String
+
+  package init(
+    kind: RecordKind, key: Fingerprint, objective: Double? = nil, iteration: UInt64? = nil,
+    runID: String = "", producer: String = "", label: String = ""
+  ) {
+    self.kind = kind
+    self.key = key
+    self.objective = objective
+    self.iteration = iteration
+    self.runID = runID
+    self.producer = producer
+    self.label = label
+  }
+}
+
+/// Memory in which records are put together: payloads first, since they need no place and can be
+/// compressed before any lock is taken; headers when the place is known. Kept from save to save.
+final class Frame {
+  private var memory: UnsafeMutableRawBufferPointer
+  private let encoder = PayloadEncoder()
+  private(set) var length = 0
+  private var headers: [RecordHeader] = []
+
+  // More than this is given back after use.
+  private static let keptLength = 8 << 20
+
+  init() { memory = .allocate(byteCount: 16 << 10, alignment: 16) }
+  deinit { memory.deallocate() }
+
+  var recordCount: Int { headers.count }
+
+  func reset() {
+    length = 0
+    headers.removeAll(keepingCapacity: true)
+    if memory.count > Self.keptLength { grow(to: 16 << 10) }
+  }
+
+  /// Adds a record; its payload is compressed into place.
+  func add(_ draft: Draft, payload: UnsafeRawBufferPointer) {
+    var header = RecordHeader(
+      kind: draft.kind, stamp: 0, writeTime: 0,
+      origin: Origin(segment: SegmentID(creation: 0, random: 0), number: 0), key: draft.key,
+      number: 0)
+    header.objective = draft.objective.flatMap { $0.isFinite ? $0 : nil }
+    header.iteration = draft.iteration
+    header.runID = draft.runID
+    header.producer = draft.producer
+    header.label = draft.label
+    let start = length + header.length
+    let room = start + PayloadEncoder.bound(payload.count).aligned(to: 8)
+    if room > memory.count { grow(to: max(room, min(2 * memory.count, memory.count + (1 << 20)))) }
+    let output = UnsafeMutableRawBufferPointer(rebasing: memory[start..<room])
+    let encoded = encoder.encode(payload, to: output)
+    header.codec = encoded.codec
+    header.rawLength = payload.count
+    header.storedLength = encoded.storedLength
+    header.rawChecksum = encoded.rawChecksum
+    header.storedChecksum = encoded.storedChecksum
+    length = start + encoded.storedLength.aligned(to: 8)
+    memory.zero(start + encoded.storedLength..<length)
+    headers.append(header)
+  }
+
+  /// Gives every record its place and its stamp, from `stamp` on, and writes the headers.
+  func finish(
+    in segment: SegmentHeader, at offset: UInt64, number first: Int, stamp: UInt64,
+    writeTime: UInt64, syncedBytes: UInt64
+  ) -> [FoundRecord] {
+    var at = 0
+    return headers.enumerated().map { index, header in
+      var header = header
+      header.number = UInt32(first + index)
+      header.stamp = stamp + UInt64(index)
+      header.writeTime = writeTime
+      header.origin = Origin(segment: segment.id, number: header.number)
+      header.syncedBytes = syncedBytes
+      let place = offset + UInt64(at)
+      let room = UnsafeMutableRawBufferPointer(rebasing: memory[at..<length])
+      header.encode(to: room, offset: place, salt: segment.salt)
+      let record = FoundRecord(header: header, offset: place, length: UInt64(header.recordLength))
+      at += header.recordLength
+      return record
+    }
+  }
+
+  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[..<length]) }
+
+  private func grow(to size: Int) {
+    let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
+    larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[..<length]))
+    memory.deallocate()
+    memory = larger
+  }
+}

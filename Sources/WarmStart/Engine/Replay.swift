@@ -1,0 +1,110 @@
+// Replays a segment: its records, and what the bad places between them mean.
+//
+// After a bad place the scan goes on at the next intact header, so that one place never hides what
+// stands behind it. Whether the place is damage depends on what was known to be on stable storage:
+// in a log, a later record says how far that was. Beyond it a crash may have torn anything, which is
+// no damage, and a record counts only once its payload's checksum has passed.
+
+/// What a replay found.
+struct Replay {
+  /// In the order of the file.
+  var records: [FoundRecord] = []
+  /// Bytes that should be records and are not.
+  var damage: [Gap] = []
+  /// The same beyond what was known to be on stable storage: the torn tail of a crash.
+  var torn: [Gap] = []
+  /// Where the next record will begin, if the log is still being written.
+  var tail: UInt64
+  /// How far the log was known to be on stable storage, bytes.
+  var syncedBytes: UInt64
+
+  struct Gap {
+    var range: Range<UInt64>
+    var what: String
+  }
+
+  /// Whose segment it is decides about its end.
+  enum Life {
+    /// Its writer lives: a record that is half there is not there yet.
+    case live
+    /// A log that nobody writes any more.
+    case dead
+    /// Sealed: everything in it was on stable storage.
+    case sealed
+  }
+
+  /// Replays `scanner` from `start`; `syncedBytes` is what was known from the records before.
+  static func run(
+    _ scanner: SegmentScanner, from start: UInt64, life: Life, syncedBytes: UInt64
+  ) throws(FileError) -> Replay {
+    var replay = Replay(tail: start, syncedBytes: syncedBytes)
+    var gaps: [Gap] = []
+    var offset = start
+    while offset < scanner.end {
+      switch try scanner.look(at: offset) {
+      case .record(let record):
+        replay.records.append(record)
+        replay.syncedBytes = max(replay.syncedBytes, record.header.syncedBytes)
+        offset = record.end
+      case .unknown(let length):
+        offset += length
+      case .impossible(let length, let why):
+        gaps.append(Gap(range: offset..<offset + length, what: why))
+        offset += length
+      case .nothing:
+        let next = try scanner.nextHeader(from: offset + 8)
+        // A living writer may have finished this record while the rest was searched.
+        if life == .live, next != nil, case .record = try scanner.lookAgain(at: offset) { continue }
+        if let next {
+          gaps.append(Gap(range: offset..<next, what: "no intact record header"))
+          offset = next
+          continue
+        }
+        replay.tail = offset
+        if life == .live { return try replay.settled(scanner, gaps: gaps, life: life) }
+        if try !scanner.isZero(from: offset) || life == .sealed {
+          gaps.append(Gap(range: offset..<scanner.end, what: "no intact record header"))
+        }
+        return try replay.settled(scanner, gaps: gaps, life: life)
+      }
+      replay.tail = offset
+    }
+    return try replay.settled(scanner, gaps: gaps, life: life)
+  }
+
+  /// Sorts gaps into damage and torn places, and drops what was never whole.
+  private func settled(
+    _ scanner: SegmentScanner, gaps: [Gap], life: Life
+  ) throws(FileError) -> Replay {
+    var result = self
+    for gap in gaps {
+      if life == .sealed || gap.range.lowerBound < syncedBytes {
+        result.damage.append(gap)
+      } else {
+        result.torn.append(gap)
+      }
+    }
+    guard life != .sealed else { return result }
+    result.records = []
+    for (index, record) in records.enumerated() {
+      if record.end > syncedBytes, try !scanner.payloadIsIntact(record) {
+        if life == .live, index == records.count - 1, record.end == tail {
+          result.tail = record.offset
+        } else {
+          result.torn.append(Gap(range: record.offset..<record.end, what: "payload checksum"))
+        }
+      } else {
+        result.records.append(record)
+      }
+    }
+    return result
+  }
+}
+
+extension SegmentScanner {
+  /// What stands at `offset` now, whatever was read before.
+  func lookAgain(at offset: UInt64) throws(FileError) -> Look {
+    forget()
+    return try look(at: offset)
+  }
+}

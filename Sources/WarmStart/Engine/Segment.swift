@@ -1,0 +1,69 @@
+// One segment as this process knows it.
+
+/// A segment of the directory. Its id is its identity: the file may be called `.log` or `.seg`.
+final class Segment {
+  let id: SegmentID
+  /// By which places of the index name it.
+  let number: UInt32
+  var phase: SegmentName.Phase
+  /// Whether its writer may still add records. Only for logs of others.
+  var isLive: Bool
+  let header: SegmentHeader
+  /// Where the next record of a live log will begin, and where the records of any other end.
+  var tail: UInt64
+  var syncedBytes: UInt64 = 0
+  /// Nil while it is not needed: descriptors are a bounded cache.
+  var file: (any File)?
+  /// Counts up with every use of the file, so that the least recently used can be closed.
+  var lastUse: UInt64 = 0
+
+  var recordCount = 0
+  var rawBytes: UInt64 = 0
+  var storedBytes: UInt64 = 0
+  var fileBytes: UInt64 = 0
+  var oldestStamp = UInt64.max
+  var newestStamp: UInt64 = 0
+
+  init(id: SegmentID, number: UInt32, phase: SegmentName.Phase, isLive: Bool, header: SegmentHeader) {
+    self.id = id
+    self.number = number
+    self.phase = phase
+    self.isLive = isLive
+    self.header = header
+    tail = header.recordsStart
+  }
+
+  var name: String { SegmentName(id: id, phase: phase).description }
+  /// Bytes of all records.
+  var recordBytes: UInt64 { tail - header.recordsStart }
+
+  /// Counts a record.
+  func count(_ header: RecordHeader) {
+    recordCount += 1
+    rawBytes += UInt64(header.rawLength)
+    storedBytes += UInt64(header.storedLength)
+    oldestStamp = min(oldestStamp, header.stamp)
+    newestStamp = max(newestStamp, header.stamp)
+  }
+
+  /// Takes the counts from a footer.
+  func count(_ trailer: FooterTrailer) {
+    recordCount = trailer.recordCount
+    rawBytes = trailer.rawBytes
+    storedBytes = trailer.storedBytes
+    tail = trailer.footerOffset
+    fileBytes = trailer.fileSize
+    guard trailer.recordCount > 0 else { return }
+    oldestStamp = trailer.oldestStamp
+    newestStamp = trailer.newestStamp
+  }
+
+  /// Forgets the counts, before they are taken anew.
+  func resetCounts() {
+    recordCount = 0
+    rawBytes = 0
+    storedBytes = 0
+    oldestStamp = UInt64.max
+    newestStamp = 0
+  }
+}

@@ -1,0 +1,159 @@
+// Reads what a segment file holds: its header, its footer, a record.
+
+/// Reads one open segment file.
+struct SegmentReader {
+  let file: any File
+  let id: SegmentID
+
+  /// The header, from whichever copy is intact: the first, the second, or for a sealed segment the
+  /// one in the footer; nil if there is none. And what is wrong with the copies.
+  func head(footer: Footer?) throws(StoreError) -> (header: SegmentHeader?, damage: [Damage]) {
+    let copy = SegmentHeader.copyLength
+    var damage: [Damage] = []
+    var found: (header: SegmentHeader, replaced: Int)?
+    let bytes = try upTo(2 * copy, at: 0)
+    for start in [0, copy] {
+      do throws(FormatError) {
+        guard bytes.count >= start + copy else { throw .malformed("segment header cut short") }
+        let decoded = try SegmentHeader.decodeCopy(
+          bytes.span.bytes.extracting(start..<start + copy), id: id)
+        if found == nil { found = decoded }
+      } catch {
+        damage.append(place(UInt64(start), UInt64(copy), try reason(error)))
+      }
+    }
+    guard let found else { return (footer?.header, damage) }
+    var header = found.header
+    if found.replaced > 0 {
+      let start = 2 * copy
+      let list = try upTo(SegmentHeader.recordsStart(replaced: found.replaced) - start, at: UInt64(start))
+      do throws(FormatError) {
+        header.replaced = try SegmentHeader.decodeReplaced(
+          list.span.bytes, count: found.replaced, salt: header.salt)
+      } catch {
+        damage.append(place(UInt64(start), UInt64(list.count), try reason(error)))
+        return (footer?.header, damage)
+      }
+    }
+    return (header, damage)
+  }
+
+  /// The trailer, or what is wrong with it.
+  func trailer(fileSize: UInt64) throws(StoreError) -> (trailer: FooterTrailer?, damage: Damage?) {
+    let length = UInt64(FooterTrailer.length)
+    guard fileSize >= length + UInt64(SegmentHeader.fixedLength) else {
+      return (nil, place(0, fileSize, "too short for a sealed segment"))
+    }
+    let bytes = try upTo(FooterTrailer.length, at: fileSize - length)
+    do throws(FormatError) {
+      return (try FooterTrailer(decoding: bytes.span.bytes, id: id, fileSize: fileSize), nil)
+    } catch {
+      return (nil, place(fileSize - length, length, try reason(error)))
+    }
+  }
+
+  /// The footer, or what is wrong with it.
+  func footer(fileSize: UInt64) throws(StoreError) -> (footer: Footer?, damage: Damage?) {
+    let (trailer, damage) = try trailer(fileSize: fileSize)
+    guard let trailer else { return (nil, damage) }
+    let length = trailer.bodyLength + trailer.tableLength
+    let body = try upTo(length, at: trailer.footerOffset)
+    do throws(FormatError) {
+      return (try Footer(decoding: body, trailer: trailer), nil)
+    } catch {
+      return (nil, place(trailer.footerOffset, UInt64(length), try reason(error)))
+    }
+  }
+
+  /// As many of the bytes as there are before the file ends.
+  private func upTo(_ count: Int, at offset: UInt64) throws(StoreError) -> [UInt8] {
+    var failure: FileError?
+    let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      do throws(FileError) {
+        initialized = try file.read(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
+      } catch { failure = error }
+    }
+    if let failure { throw .file(failure) }
+    return bytes
+  }
+
+  /// Why bytes are malformed. A later format is not damage, and ends the reading.
+  private func reason(_ error: FormatError) throws(StoreError) -> String {
+    switch error {
+    case .malformed(let why): why
+    case .laterFormat(let version, _):
+      throw .laterFormat(path: file.path, version: Int(version))
+    }
+  }
+
+  private func place(_ offset: UInt64, _ length: UInt64, _ what: String) -> Damage {
+    let name = file.path.split(separator: "/").last.map(String.init) ?? file.path
+    return Damage(segment: name, offset: offset, length: length, what: what)
+  }
+}
+
+/// A record as it was read: its header, and its payload restored.
+package struct ReadRecord: Sendable {
+  package var header: RecordHeader
+  package var payload: [UInt8]
+}
+
+extension SegmentReader {
+  /// Why a record could not be read.
+  enum RecordFailure: Error {
+    case file(FileError)
+    /// The bytes are not what was written: which part.
+    case damaged(String)
+    /// More bytes than the reader was allowed to take.
+    case overLimit(Int)
+  }
+
+  /// The record at `offset`, whose lengths are known. `spare` gives the copy of the header that the
+  /// footer has, and is asked only if the one in place is damaged.
+  func record(
+    at offset: UInt64, headerLength: Int, storedLength: Int, salt: UInt64, payloadLimit: Int,
+    spare: () -> RecordHeader?
+  ) throws(RecordFailure) -> ReadRecord {
+    guard storedLength <= payloadLimit else { throw .overLimit(storedLength) }
+    let bytes: [UInt8]
+    do throws(FileError) {
+      bytes = try file.read(headerLength + storedLength, at: offset) ?? []
+    } catch { throw .file(error) }
+    guard !bytes.isEmpty else { throw .damaged("the file ends within the record") }
+    let header: RecordHeader
+    do throws(FormatError) {
+      header = try RecordHeader.decode(
+        bytes.span.bytes.extracting(0..<headerLength), offset: offset, salt: salt)
+    } catch {
+      guard let copy = spare() else { throw .damaged("record header") }
+      header = copy
+    }
+    guard header.storedLength == storedLength else { throw .damaged("record header of another") }
+    guard header.rawLength <= payloadLimit else { throw .overLimit(header.rawLength) }
+    let payload = try Self.payload(bytes, from: headerLength, header)
+    return ReadRecord(header: header, payload: payload)
+  }
+
+  /// Restores the payload that follows a header and holds it against its checksum.
+  static func payload(
+    _ bytes: [UInt8], from start: Int, _ header: RecordHeader
+  ) throws(RecordFailure) -> [UInt8] {
+    var failure: RecordFailure?
+    let payload = [UInt8](unsafeUninitializedCapacity: header.rawLength) { buffer, initialized in
+      let output = UnsafeMutableRawBufferPointer(buffer)
+      let room = UnsafeMutableRawBufferPointer(rebasing: output[..<header.rawLength])
+      bytes.withUnsafeBytes { all in
+        let stored = UnsafeRawBufferPointer(rebasing: all[start..<start + header.storedLength])
+        do throws(FormatError) {
+          try PayloadDecoder.decode(stored, header.codec, to: room)
+          initialized = header.rawLength
+          if CRC32C.of(UnsafeRawBufferPointer(room)) != header.rawChecksum {
+            failure = .damaged("payload checksum")
+          }
+        } catch { failure = .damaged("payload does not decompress") }
+      }
+    }
+    if let failure { throw failure }
+    return payload
+  }
+}

@@ -1,0 +1,156 @@
+// Writes one segment: creates it, appends, syncs, seals.
+//
+// Appending and sealing are for one thread at a time, which the engine's append lock sees to. Syncing
+// is for any number of threads: those that wait at the same moment share one sync of the disk.
+
+internal import Glibc
+
+final class SegmentWriter: @unchecked Sendable {
+  let file: any File
+  let header: SegmentHeader
+  /// Where the next record begins.
+  private(set) var tail: UInt64
+  private(set) var footer = FooterBuilder()
+  private let directory: any Directory
+
+  private let syncLock = Lock()
+  private let syncSignal: any Signal
+  // Guarded by syncLock.
+  private var written: UInt64
+  private var synced: UInt64
+  private var isSyncing = false
+  private var syncFailure: FileError?
+
+  private init(
+    file: any File, header: SegmentHeader, directory: any Directory, signal: any Signal,
+    synced: UInt64
+  ) {
+    self.file = file
+    self.header = header
+    self.directory = directory
+    syncSignal = signal
+    tail = header.recordsStart
+    written = tail
+    self.synced = synced
+  }
+
+  // MARK: Creation
+
+  /// Makes a new log. It becomes visible under its name only with a complete header on stable storage
+  /// and already locked. Without `synced` it survives SIGKILL but not a power cut, which is enough for
+  /// a log that holds nothing but access marks.
+  static func create(
+    in directory: any Directory, host: Host, permissions: Permissions, synced: Bool
+  ) throws(FileError) -> SegmentWriter {
+    while true {
+      let now = host.wallClock()
+      let id = SegmentID(creation: now, random: host.random())
+      let header = SegmentHeader(id: id, salt: host.random(), creation: now)
+      let temporary = SegmentName(id: id, phase: .temporary).description
+      let file = try directory.create(temporary, permissions: permissions)
+      do throws(FileError) {
+        // Somebody may have taken the file for an abandoned one, between its creation and its lock.
+        guard try file.tryLock(.exclusive), try file.linkCount() > 0 else { continue }
+        try writeWhole(header.encoded(), to: file, at: 0)
+        if synced { try file.syncData() }
+        try directory.rename(temporary, to: SegmentName(id: id, phase: .log).description)
+        if synced { try directory.sync() }
+      } catch {
+        if error.operation == .rename, error.errno == ENOENT { continue }
+        // What remains of the attempt is cleared away; the first error is the one to tell.
+        try? directory.unlink(temporary)
+        throw error
+      }
+      return SegmentWriter(
+        file: file, header: header, directory: directory, signal: host.makeSignal(),
+        synced: synced ? header.recordsStart : 0)
+    }
+  }
+
+  private static func writeWhole(
+    _ bytes: [UInt8], to file: any File, at offset: UInt64
+  ) throws(FileError) {
+    var failure: FileError?
+    bytes.withUnsafeBytes { bytes in
+      do throws(FileError) { try file.write(bytes, at: offset) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  // MARK: Appending
+
+  /// Whether a frame of this many bytes and records still fits.
+  func hasRoom(bytes: Int, records: Int, limit: UInt64) -> Bool {
+    let end = tail + UInt64(bytes)
+    if footer.isFull(adding: records) { return false }
+    return end <= limit || footer.count == 0
+  }
+
+  /// How far the segment is known to be on stable storage, bytes.
+  var syncedBytes: UInt64 { syncLock.withLock { synced } }
+
+  /// Writes a frame of whole records behind the last one.
+  func append(_ frame: UnsafeRawBufferPointer, _ records: [FoundRecord]) throws(FileError) {
+    try file.write(frame, at: tail)
+    for record in records { footer.add(record.header, at: record.offset) }
+    tail += UInt64(frame.count)
+    let end = tail
+    syncLock.withLock { written = end }
+  }
+
+  /// Takes back what a failed append left behind the last record. Throws if it cannot.
+  func cutBack() throws(FileError) { try file.truncate(to: tail) }
+
+  // MARK: Syncing
+
+  /// Returns once everything before `end` is on stable storage. Whoever finds no sync under way does
+  /// it for all that has been written; the others wait for it.
+  ///
+  /// A sync that failed is never tried again: what the cache holds after it is unknown.
+  func sync(through end: UInt64) throws(FileError) {
+    let goal: UInt64? = try syncLock.withLock { () throws(FileError) -> UInt64? in
+      while synced < end {
+        if let syncFailure { throw syncFailure }
+        if !isSyncing {
+          isSyncing = true
+          return written
+        }
+        syncSignal.wait(holding: syncLock)
+      }
+      return nil
+    }
+    guard let goal else { return }
+    var failure: FileError?
+    do throws(FileError) { try file.syncData() } catch { failure = error }
+    syncLock.withLock {
+      isSyncing = false
+      if failure == nil { synced = max(synced, goal) } else { syncFailure = failure }
+      syncSignal.wakeAll()
+    }
+    if let failure { throw failure }
+  }
+
+  // MARK: Sealing
+
+  /// Writes the footer and gives the segment its final name. Everything is on stable storage when it
+  /// returns. If it throws, the log is as good as before, without a footer.
+  func seal() throws(FileError) {
+    let bytes = footer.encoded(header: header, footerOffset: tail)
+    let end = tail + UInt64(bytes.count)
+    do throws(FileError) {
+      try Self.writeWhole(bytes, to: file, at: tail)
+    } catch {
+      try? file.truncate(to: tail)
+      throw error
+    }
+    syncLock.withLock { written = end }
+    try sync(through: end)
+    try directory.rename(
+      SegmentName(id: header.id, phase: .log).description,
+      to: SegmentName(id: header.id, phase: .sealed).description)
+    try directory.sync()
+  }
+
+  /// Lets others see that nobody writes this segment any more.
+  func release() { try? file.unlock() }
+}

@@ -1,0 +1,52 @@
+// What went wrong with which file.
+
+internal import Glibc
+
+/// A system call that failed: what was tried, on which file, and the system's error number.
+public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// What was tried.
+  public enum Operation: String, Hashable, Sendable {
+    case open, create, read, write, sync, rename, unlink, lock, list, status, truncate
+    case createDirectory = "create directory"
+  }
+
+  /// What was tried.
+  public let operation: Operation
+  /// The file or directory it was tried on.
+  public let path: String
+  /// The system's error number, as in `errno(3)`.
+  public let errno: Int32
+
+  /// Describes a failed system call.
+  public init(_ operation: Operation, path: String, errno: Int32) {
+    self.operation = operation
+    self.path = path
+    self.errno = errno
+  }
+
+  /// One line: what, where, why, and what can be done.
+  public var description: String {
+    let reason = String(cString: strerror(errno))
+    let what = "cannot \(operation.rawValue) \(path): \(reason) (errno \(errno))"
+    return advice.map { "\(what); \($0)" } ?? what
+  }
+
+  /// The file was renamed or removed, or its server forgot the handle: what is needed is a refresh.
+  package var isStale: Bool { errno == ENOENT || errno == ESTALE }
+
+  private var advice: String? {
+    switch errno {
+    case ENOSPC: "free space on this disk; the store goes on by itself after that"
+    case EDQUOT: "your quota is used up; free space, the store goes on by itself after that"
+    case EACCES, EPERM: "check the owner and the permissions"
+    case EROFS: "the file system is read-only; the store can be opened read-only"
+    case EIO: "the disk reports an error; look at the kernel's log before anything else"
+    case EMFILE, ENFILE: "too many open files; raise the limit (ulimit -n)"
+    case ELOOP: "it is a symbolic link, which the store never follows"
+    case ENOTSUP, ENOSYS, ENOLCK:
+      operation == .lock
+        ? "this file system has no flock(2); a store on it can be opened read-only" : nil
+    default: nil
+    }
+  }
+}

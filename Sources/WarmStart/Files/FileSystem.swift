@@ -1,0 +1,77 @@
+// What the engine needs of a file system, and nothing else. The engine reaches the disk no other way.
+
+/// Opens store directories.
+package protocol FileSystem: Sendable {
+  /// Opens a directory.
+  func openDirectory(_ path: String) throws(FileError) -> any Directory
+  /// Makes the directory and those above it that are missing, then opens it. The new names are on
+  /// stable storage when it returns.
+  func createDirectory(_ path: String, permissions: Permissions) throws(FileError) -> any Directory
+}
+
+/// Who may read and write what the store creates.
+public enum Permissions: Hashable, Sendable {
+  /// Only the owner: directories 0700, files 0600.
+  case owner
+  /// The owner and the group, as for a directory that a lab shares: 0770 and 0660.
+  case group
+
+  package var directoryMode: UInt32 { self == .owner ? 0o700 : 0o770 }
+  package var fileMode: UInt32 { self == .owner ? 0o600 : 0o660 }
+}
+
+/// One open directory. Names are single components; symbolic links are never followed.
+package protocol Directory: AnyObject, Sendable {
+  /// For messages.
+  var path: String { get }
+  /// The names in it, at most `limit`, in no order.
+  func list(limit: Int) throws(FileError) -> [String]
+  /// When an entry was last added, removed or renamed: nanoseconds since 1970. One system call.
+  func modificationTime() throws(FileError) -> Int64
+  /// Opens a regular file for reading; anything else is refused with EINVAL.
+  func open(_ name: String) throws(FileError) -> any File
+  /// Makes a new file for reading and writing; EEXIST if there is one of that name.
+  func create(_ name: String, permissions: Permissions) throws(FileError) -> any File
+  /// Renames; never over an existing file, which is EEXIST.
+  func rename(_ name: String, to newName: String) throws(FileError)
+  func unlink(_ name: String) throws(FileError)
+  /// Puts the names themselves on stable storage.
+  func sync() throws(FileError)
+}
+
+/// One open file.
+package protocol File: AnyObject, Sendable {
+  /// For messages.
+  var path: String { get }
+  /// Length in bytes.
+  func size() throws(FileError) -> UInt64
+  /// The number of names this file has; 0 once it was unlinked.
+  func linkCount() throws(FileError) -> UInt32
+  /// Reads at `offset` until the buffer is full or the file ends; gives the number of bytes read.
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int
+  /// Writes all of the bytes at `offset`.
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
+  /// Puts the content, and what of the metadata is needed to read it, on stable storage.
+  func syncData() throws(FileError)
+  /// Cuts or extends to `size` bytes.
+  func truncate(to size: UInt64) throws(FileError)
+  /// Takes the file's lock if nobody else has one that excludes it; never waits.
+  func tryLock(_ kind: LockKind) throws(FileError) -> Bool
+  func unlock() throws(FileError)
+}
+
+package enum LockKind: Sendable { case shared, exclusive }
+
+extension File {
+  /// Reads exactly `count` bytes at `offset`, or nil if the file ends before.
+  package func read(_ count: Int, at offset: UInt64) throws(FileError) -> [UInt8]? {
+    var failure: FileError?
+    let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      do throws(FileError) {
+        initialized = try read(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
+    return bytes.count == count ? bytes : nil
+  }
+}

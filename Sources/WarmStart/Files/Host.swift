@@ -1,0 +1,83 @@
+// Everything the engine takes from outside: files, time, randomness, waiting and waking.
+
+internal import CWarmStart
+internal import Glibc
+
+/// The world a store lives in. Tests hand in one of their own, in which a seed decides everything.
+package struct Host: Sendable {
+  package var files: any FileSystem
+  /// Nanoseconds since 1970, as the system's calendar clock says; may jump.
+  package var wallClock: @Sendable () -> UInt64
+  /// Nanoseconds since some moment; never goes back.
+  package var monotonicClock: @Sendable () -> UInt64
+  /// Sixty-four random bits.
+  package var random: @Sendable () -> UInt64
+  package var makeSignal: @Sendable () -> any Signal
+  /// Identifies the running program where no producer is named.
+  package var executable: @Sendable () -> ExecutableIdentity?
+
+  package init(
+    files: any FileSystem,
+    wallClock: @escaping @Sendable () -> UInt64,
+    monotonicClock: @escaping @Sendable () -> UInt64,
+    random: @escaping @Sendable () -> UInt64,
+    makeSignal: @escaping @Sendable () -> any Signal,
+    executable: @escaping @Sendable () -> ExecutableIdentity?
+  ) {
+    self.files = files
+    self.wallClock = wallClock
+    self.monotonicClock = monotonicClock
+    self.random = random
+    self.makeSignal = makeSignal
+    self.executable = executable
+  }
+
+  /// The operating system.
+  package static let system = Host(
+    files: POSIXFileSystem(),
+    wallClock: { nanoseconds(CLOCK_REALTIME) },
+    monotonicClock: { nanoseconds(CLOCK_MONOTONIC) },
+    random: {
+      var word: UInt64 = 0
+      let result = withUnsafeMutableBytes(of: &word) { ws_random_bytes($0.baseAddress, $0.count) }
+      precondition(result == 0, "getrandom(2) failed with errno \(-result)")
+      return word
+    },
+    makeSignal: { ThreadSignal() },
+    executable: { ExecutableIdentity.ofThisProcess() })
+
+  private static func nanoseconds(_ clock: clockid_t) -> UInt64 {
+    var time = timespec()
+    clock_gettime(clock, &time)
+    // A calendar clock set before 1970 counts as 1970.
+    return time.tv_sec < 0 ? 0 : UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+}
+
+/// What tells one build of a program from another.
+package struct ExecutableIdentity: Hashable, Sendable {
+  package var path: String
+  package var size: UInt64
+  package var modifiedNanoseconds: Int64
+
+  package init(path: String, size: UInt64, modifiedNanoseconds: Int64) {
+    self.path = path
+    self.size = size
+    self.modifiedNanoseconds = modifiedNanoseconds
+  }
+
+  package static func ofThisProcess() -> ExecutableIdentity? {
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    let length = buffer.withUnsafeMutableBytes {
+      readlink("/proc/self/exe", $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+    }
+    let number = ws_open_at(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0)
+    guard length > 0, number >= 0 else { return nil }
+    defer { close(number) }
+    var status = ws_status()
+    guard ws_status_of(number, &status) == 0 else { return nil }
+    return ExecutableIdentity(
+      path: String(decoding: buffer[..<length], as: UTF8.self), size: status.size,
+      modifiedNanoseconds: status.modified_nanoseconds)
+  }
+}

@@ -1,0 +1,214 @@
+// The file system of the operating system.
+
+internal import CWarmStart
+internal import Glibc
+
+/// The real disk.
+package struct POSIXFileSystem: FileSystem {
+  package init() {}
+
+  package func openDirectory(_ path: String) throws(FileError) -> any Directory {
+    let descriptor = ws_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0)
+    guard descriptor >= 0 else { throw FileError(.open, path: path, errno: -descriptor) }
+    return POSIXDirectory(Descriptor(descriptor), path: path)
+  }
+
+  package func createDirectory(
+    _ path: String, permissions: Permissions
+  ) throws(FileError) -> any Directory {
+    do throws(FileError) {
+      return try openDirectory(path)
+    } catch where error.errno == ENOENT {
+      let parent = Self.parent(of: path)
+      if parent != path { _ = try createDirectory(parent, permissions: permissions) }
+      if mkdir(path, permissions.directoryMode) != 0, errno != EEXIST {
+        throw FileError(.createDirectory, path: path, errno: errno)
+      }
+      if permissions == .group { _ = chmod(path, permissions.directoryMode) }
+      try openDirectory(parent).sync()
+      return try openDirectory(path)
+    }
+  }
+
+  private static func parent(of path: String) -> String {
+    var bytes = Array(path.utf8)
+    while bytes.count > 1, bytes.last == UInt8(ascii: "/") { bytes.removeLast() }
+    guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return "." }
+    return slash == 0 ? "/" : String(decoding: bytes[..<slash], as: UTF8.self)
+  }
+}
+
+/// A descriptor that is closed once nobody has it any more, and in the child of every fork.
+final class Descriptor: Sendable {
+  let number: Int32
+  private let generation: UInt32
+
+  init(_ number: Int32) {
+    self.number = number
+    generation = ws_fork_generation()
+    ws_descriptor_list(number)
+  }
+
+  deinit { _ = ws_descriptor_close(number, generation) }
+}
+
+final class POSIXDirectory: Directory {
+  let path: String
+  private let descriptor: Descriptor
+
+  init(_ descriptor: Descriptor, path: String) {
+    self.descriptor = descriptor
+    self.path = path
+  }
+
+  func list(limit: Int) throws(FileError) -> [String] {
+    final class Names {
+      var names: [String] = []
+      let limit: Int
+      init(limit: Int) { self.limit = limit }
+    }
+    let found = Names(limit: limit)
+    let result = ws_list(
+      descriptor.number,
+      { context, name in
+        let found = Unmanaged<Names>.fromOpaque(context!).takeUnretainedValue()
+        guard found.names.count < found.limit else { return false }
+        found.names.append(String(cString: name!))
+        return true
+      }, Unmanaged.passUnretained(found).toOpaque())
+    guard result == 0 else { throw FileError(.list, path: path, errno: -result) }
+    return found.names
+  }
+
+  func modificationTime() throws(FileError) -> Int64 {
+    try descriptor.status(path).modified_nanoseconds
+  }
+
+  func open(_ name: String) throws(FileError) -> any File {
+    let full = pathOf(name)
+    let number = ws_open_at(descriptor.number, name, O_RDONLY | O_NOFOLLOW, 0)
+    guard number >= 0 else { throw FileError(.open, path: full, errno: -number) }
+    let file = POSIXFile(Descriptor(number), path: full)
+    guard try file.isRegular() else { throw FileError(.open, path: full, errno: EINVAL) }
+    return file
+  }
+
+  func create(_ name: String, permissions: Permissions) throws(FileError) -> any File {
+    let full = pathOf(name)
+    let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW
+    let number = ws_open_at(descriptor.number, name, flags, permissions.fileMode)
+    guard number >= 0 else { throw FileError(.create, path: full, errno: -number) }
+    let file = POSIXFile(Descriptor(number), path: full)
+    // The umask of a user who shares a directory with a group must not shut the group out.
+    if permissions == .group, fchmod(number, permissions.fileMode) != 0 {
+      throw FileError(.create, path: full, errno: errno)
+    }
+    return file
+  }
+
+  func rename(_ name: String, to newName: String) throws(FileError) {
+    var failed = renameat2(
+      descriptor.number, name, descriptor.number, newName, UInt32(RENAME_NOREPLACE)) != 0
+    if failed, errno == EINVAL || errno == ENOSYS {
+      // File systems without it (NFS): names of segments are unique, so there is nothing to replace.
+      failed = renameat(descriptor.number, name, descriptor.number, newName) != 0
+    }
+    if failed { throw FileError(.rename, path: pathOf(name), errno: errno) }
+  }
+
+  func unlink(_ name: String) throws(FileError) {
+    if unlinkat(descriptor.number, name, 0) != 0 {
+      throw FileError(.unlink, path: pathOf(name), errno: errno)
+    }
+  }
+
+  func sync() throws(FileError) {
+    if fsync(descriptor.number) != 0 { throw FileError(.sync, path: path, errno: errno) }
+  }
+
+  private func pathOf(_ name: String) -> String {
+    path.hasSuffix("/") ? path + name : path + "/" + name
+  }
+}
+
+extension Descriptor {
+  func status(_ path: String) throws(FileError) -> ws_status {
+    var status = ws_status()
+    let result = ws_status_of(number, &status)
+    guard result == 0 else { throw FileError(.status, path: path, errno: -result) }
+    return status
+  }
+}
+
+final class POSIXFile: File {
+  let path: String
+  private let descriptor: Descriptor
+
+  init(_ descriptor: Descriptor, path: String) {
+    self.descriptor = descriptor
+    self.path = path
+  }
+
+  func isRegular() throws(FileError) -> Bool { try descriptor.status(path).regular }
+  func size() throws(FileError) -> UInt64 { try descriptor.status(path).size }
+  func linkCount() throws(FileError) -> UInt32 { try descriptor.status(path).links }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int {
+    var done = 0
+    while done < buffer.count {
+      let got = pread(
+        descriptor.number, buffer.baseAddress! + done, buffer.count - done,
+        off_t(clamping: offset + UInt64(done)))
+      if got > 0 {
+        done += got
+      } else if got == 0 {
+        break
+      } else if errno != EINTR {
+        throw FileError(.read, path: path, errno: errno)
+      }
+    }
+    return done
+  }
+
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
+    var done = 0
+    while done < bytes.count {
+      let put = pwrite(
+        descriptor.number, bytes.baseAddress! + done, bytes.count - done,
+        off_t(clamping: offset + UInt64(done)))
+      if put > 0 {
+        done += put
+      } else if put == 0 {
+        throw FileError(.write, path: path, errno: ENOSPC)
+      } else if errno != EINTR {
+        throw FileError(.write, path: path, errno: errno)
+      }
+    }
+  }
+
+  func syncData() throws(FileError) {
+    // Not tried again on EINTR either: after any failure what the cache holds is unknown.
+    if fdatasync(descriptor.number) != 0 { throw FileError(.sync, path: path, errno: errno) }
+  }
+
+  func truncate(to size: UInt64) throws(FileError) {
+    while ftruncate(descriptor.number, off_t(clamping: size)) != 0 {
+      if errno != EINTR { throw FileError(.truncate, path: path, errno: errno) }
+    }
+  }
+
+  func tryLock(_ kind: LockKind) throws(FileError) -> Bool {
+    let operation = (kind == .exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB
+    while flock(descriptor.number, operation) != 0 {
+      if errno == EWOULDBLOCK { return false }
+      if errno != EINTR { throw FileError(.lock, path: path, errno: errno) }
+    }
+    return true
+  }
+
+  func unlock() throws(FileError) {
+    if flock(descriptor.number, LOCK_UN) != 0 {
+      throw FileError(.lock, path: path, errno: errno)
+    }
+  }
+}

@@ -1,0 +1,210 @@
+// What counts of every key. Pure memory: nothing but what a replay of the records gives.
+
+/// The index of a store.
+package struct Index: Sendable {
+  private var table = FingerprintTable()
+  // By the number of the key. A key whose one record fills every slot, as most do, takes a place and
+  // nothing more; for the others the place says where to look: `empty` or `elsewhere`.
+  private var places: [Place] = []
+  // When the key was last saved and last looked up: seconds since 1970, 0 for never.
+  private var saves: [UInt32] = []
+  private var lookups: [UInt32] = []
+  private var states: [Int: KeyState] = [:]
+
+  private var originNumbers: [SegmentID: UInt32] = [:]
+  private var origins: [SegmentID] = []
+  private var producerNumbers: [String: UInt32] = [:]
+  package private(set) var producers: [String] = []
+
+  /// Bytes of records that fill a slot, by the number of their segment.
+  package private(set) var liveBytes: [UInt32: UInt64] = [:]
+  /// Keys that have an entry.
+  package private(set) var liveKeys = 0
+
+  private static let empty = UInt32.max
+  private static let elsewhere = UInt32.max - 1
+
+  package init() {}
+
+  package var order: EntryOrder { EntryOrder(origins: origins) }
+
+  /// Makes room for this many more keys.
+  package mutating func reserve(_ more: Int) {
+    table.reserve(places.count + more)
+    places.reserveCapacity(places.count + more)
+    saves.reserveCapacity(saves.count + more)
+    lookups.reserveCapacity(lookups.count + more)
+  }
+
+  // MARK: Names by number
+
+  package mutating func originNumber(_ id: SegmentID) -> UInt32 {
+    if let number = originNumbers[id] { return number }
+    let number = UInt32(origins.count)
+    originNumbers[id] = number
+    origins.append(id)
+    return number
+  }
+
+  /// The number of a producer, a new one if it had none; nil when there are too many (2^24).
+  package mutating func producerNumber(_ name: String) -> UInt32? {
+    if let number = producerNumbers[name] { return number }
+    guard producers.count < 1 << 24 - 1 else { return nil }
+    let number = UInt32(producers.count)
+    producerNumbers[name] = number
+    producers.append(name)
+    return number
+  }
+
+  package func knownProducerNumber(_ name: String) -> UInt32? { producerNumbers[name] }
+
+  // MARK: Changes
+
+  /// Takes an entry into account that was written at `saved`, seconds since 1970.
+  package mutating func insert(_ key: Fingerprint, _ place: Place, saved: UInt32) {
+    let number = row(of: key)
+    saves[number] = max(saves[number], saved)
+    let present = places[number]
+    if present.segment == Self.empty {
+      liveKeys += 1
+      places[number] = place
+      credit(place)
+    } else if present.segment == Self.elsewhere {
+      insertElsewhere(number, place)
+    } else if supersedes(place, present) {
+      debit(present)
+      places[number] = place
+      credit(place)
+    } else {
+      moveElsewhere(number, present)
+      insertElsewhere(number, place)
+    }
+  }
+
+  /// Whether the new place takes every slot from the only one there is.
+  private func supersedes(_ place: Place, _ present: Place) -> Bool {
+    if place.isSameRecord(as: present) { return true }
+    let order = order
+    guard order.isNewer(place, than: present), order.isBetter(place, than: present) else {
+      return false
+    }
+    return !present.isFinal || place.isFinal && place.producer == present.producer
+  }
+
+  private mutating func insertElsewhere(_ number: Int, _ place: Place) {
+    guard place.stamp > states[number]!.removedThrough else { return }
+    let order = order
+    replaceState(number) { $0.refill(adding: place, order: order) }
+  }
+
+  /// Everything of the key up to a stamp is gone. Gives whether records that no slot points at, and
+  /// that the index has forgotten, may count again: then the key must be replayed.
+  package mutating func remove(_ key: Fingerprint, through stamp: UInt64) -> Bool {
+    let number = row(of: key)
+    if places[number].segment != Self.elsewhere { moveElsewhere(number, places[number]) }
+    guard stamp > states[number]!.removedThrough else { return false }
+    let order = order
+    var removed = false
+    replaceState(number) { state in
+      state.removedThrough = stamp
+      let kept = state.places.map(\.place).filter { $0.stamp > stamp }
+      removed = kept.count < state.places.count
+      state.refill(from: kept, order: order)
+    }
+    return removed && !states[number]!.places.isEmpty
+  }
+
+  /// Notes that a key was looked up, at `time`, seconds since 1970.
+  package mutating func noteLookup(_ key: Fingerprint, at time: UInt32) {
+    let number = row(of: key)
+    lookups[number] = max(lookups[number], time)
+  }
+
+  /// Forgets what fills the slots of a key, before they are filled anew from all records.
+  package mutating func forget(_ key: Fingerprint) {
+    guard let number = table.number(of: key) else { return }
+    if places[number].segment == Self.elsewhere {
+      replaceState(number) { $0.places = [] }
+    } else if places[number].segment != Self.empty {
+      debit(places[number])
+      liveKeys -= 1
+      setSegment(number, Self.empty)
+    }
+  }
+
+  // MARK: Questions
+
+  /// The places that fill the slots of a key, and the slots of each.
+  package func places(of key: Fingerprint) -> [SlottedPlace] {
+    guard let number = table.number(of: key) else { return [] }
+    return places(number)
+  }
+
+  /// When the key was last saved and last looked up: seconds since 1970, 0 for never.
+  package func lastUse(of key: Fingerprint) -> (saved: UInt32, lookedUp: UInt32)? {
+    table.number(of: key).map { (saves[$0], lookups[$0]) }
+  }
+
+  /// Every key that has an entry, and its places, in the order of arrival.
+  package func forEachKey(_ body: (Fingerprint, [SlottedPlace]) -> Void) {
+    for (number, key) in table.keys.enumerated() {
+      let places = places(number)
+      if !places.isEmpty { body(key, places) }
+    }
+  }
+
+  private func places(_ number: Int) -> [SlottedPlace] {
+    let place = places[number]
+    if place.segment == Self.empty { return [] }
+    if place.segment == Self.elsewhere { return states[number]!.places }
+    let slots: Slots = place.isFinal ? [.best, .latest, .final] : [.best, .latest]
+    return [SlottedPlace(place: place, slots: slots)]
+  }
+
+  // MARK: Rows
+
+  private mutating func row(of key: Fingerprint) -> Int {
+    let (number, isNew) = table.insert(key)
+    if isNew {
+      places.append(Self.marker(Self.empty))
+      saves.append(0)
+      lookups.append(0)
+    }
+    return number
+  }
+
+  private static func marker(_ segment: UInt32) -> Place {
+    Place(
+      stamp: 0, objective: nil, segment: segment, offset: 0, storedLength: 0, headerLength: 0,
+      isFinal: false, producer: 0, originSegment: 0, originNumber: 0)
+  }
+
+  private mutating func setSegment(_ number: Int, _ segment: UInt32) {
+    places[number] = Self.marker(segment)
+  }
+
+  private mutating func moveElsewhere(_ number: Int, _ place: Place) {
+    var state = KeyState()
+    if place.segment != Self.empty { state.refill(from: [place], order: order) }
+    states[number] = state
+    setSegment(number, Self.elsewhere)
+  }
+
+  private mutating func replaceState(_ number: Int, _ change: (inout KeyState) -> Void) {
+    var state = states[number]!
+    let hadEntry = !state.places.isEmpty
+    for place in state.places { debit(place.place) }
+    change(&state)
+    for place in state.places { credit(place.place) }
+    liveKeys += (state.places.isEmpty ? 0 : 1) - (hadEntry ? 1 : 0)
+    states[number] = state
+  }
+
+  private mutating func credit(_ place: Place) {
+    liveBytes[place.segment, default: 0] += UInt64(place.recordLength)
+  }
+
+  private mutating func debit(_ place: Place) {
+    liveBytes[place.segment, default: 0] -= UInt64(place.recordLength)
+  }
+}

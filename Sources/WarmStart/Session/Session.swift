@@ -1,0 +1,241 @@
+// One fit in flight.
+
+internal import Logging
+
+/// One fit in flight: what it starts from, and what it leaves behind.
+///
+/// A fit opens a session for its key, asks it for something to start from, hands it checkpoints while
+/// it runs and its result when it ends. No method throws: a fit must not die of its cache. What failed
+/// is logged and kept in ``lastError``. Safe from several threads.
+public final class Session: @unchecked Sendable, CustomStringConvertible {
+  /// The key that everything is saved under.
+  public let key: Fingerprint
+  /// Names this run; all of the session's entries carry it.
+  public let runID: RunID
+  /// Where the entries go; nil behind a ``LazyStore`` that turned itself off.
+  public let store: WarmStartStore?
+  /// Which fit this is, for people.
+  public let label: String?
+  /// Nanoseconds between two checkpoints that are no better than the best; 2 seconds unless set.
+  public let checkpointInterval: UInt64
+
+  private let monotonicClock: @Sendable () -> UInt64
+  private let logger: Logger?
+  private let lock = Lock()
+  // Guarded by lock.
+  private var preloaded: WarmStartEntry?
+  private var best: Double?
+  private var lastWrite: UInt64?
+  private var error: StoreError?
+
+  /// An objective must be lower than the best by more than this to be written at once.
+  private static let improvement = 1e-12
+  /// Two seconds, in nanoseconds.
+  public static let defaultCheckpointInterval: UInt64 = 2_000_000_000
+
+  /// A session for one fit, under a fresh run id.
+  ///
+  /// - Parameters:
+  ///   - label: at most 128 bytes of UTF-8; a longer one makes every save fail.
+  ///   - checkpointInterval: nanoseconds between checkpoints that do not improve.
+  public convenience init(
+    store: WarmStartStore, key: Fingerprint, label: String? = nil,
+    checkpointInterval: UInt64 = Session.defaultCheckpointInterval
+  ) {
+    self.init(store: store, key: key, label: label, checkpointInterval: checkpointInterval, host: .system)
+  }
+
+  package init(
+    store: WarmStartStore?, key: Fingerprint, label: String?,
+    checkpointInterval: UInt64 = Session.defaultCheckpointInterval, host: Host
+  ) {
+    self.store = store
+    self.key = key
+    self.label = label
+    self.checkpointInterval = checkpointInterval
+    monotonicClock = host.monotonicClock
+    logger = store?.logger
+    runID =
+      store?.freshRunID()
+      ?? RunID(process: ProcessID.current, nanoseconds: host.wallClock(), random: host.random())
+  }
+
+  /// The run, the label and the beginning of the key.
+  public var description: String {
+    "session \(runID) of \(label.map { "“\($0)”, " } ?? "")key \(key.description.prefix(12))…"
+  }
+
+  /// What went wrong last; nil if nothing has.
+  public var lastError: StoreError? { lock.withLock { error } }
+
+  // MARK: Starting
+
+  /// Stashes an entry to start from, such as the result of another fold of the same model. It takes
+  /// the place of one stashed before; nothing on disk changes.
+  public func preload(_ entry: WarmStartEntry) { lock.withLock { preloaded = entry } }
+
+  /// Something to start from: the preloaded entry if there is one, once; after that, and otherwise,
+  /// what the store's ``WarmStartStore/lookup(_:)`` gives, from any run.
+  public func tryLoad() -> WarmStartEntry? { tryLoadWithSource()?.entry }
+
+  /// As ``tryLoad()``, and where it came from, so that a seed is never taken for a finished fit.
+  public func tryLoadWithSource() -> LoadedEntry? {
+    let seed = lock.withLock {
+      defer { preloaded = nil }
+      return preloaded
+    }
+    return seed.map { LoadedEntry(entry: $0, source: .preloaded) } ?? exact()
+  }
+
+  /// As ``tryLoad()``, but the preloaded entry stays for the next call.
+  public func peekLoad() -> WarmStartEntry? { peekLoadWithSource()?.entry }
+
+  /// As ``tryLoadWithSource()``, but the preloaded entry stays for the next call.
+  public func peekLoadWithSource() -> LoadedEntry? {
+    let seed = lock.withLock { preloaded }
+    return seed.map { LoadedEntry(entry: $0, source: .preloaded) } ?? exact()
+  }
+
+  private func exact() -> LoadedEntry? {
+    guard let store else { return nil }
+    do throws(StoreError) {
+      return try store.lookup(key).map { LoadedEntry(entry: $0, source: .exact) }
+    } catch {
+      note(error)
+      return nil
+    }
+  }
+
+  // MARK: Saving
+
+  /// Saves where the fit stands, if that is worth it: always if the objective is lower than the
+  /// session's best so far by more than 1e-12, otherwise at most once in ``checkpointInterval``. The
+  /// first call always writes.
+  ///
+  /// Gives whether it wrote; what is durable then is what ``StoreOptions/durability`` says. A failed
+  /// write leaves the best and the interval as they were.
+  @discardableResult
+  public func checkpoint(
+    _ payload: [UInt8], objective: Double? = nil, iteration: UInt64? = nil
+  ) -> Bool {
+    payload.withUnsafeBytes { checkpoint($0, objective: objective, iteration: iteration) }
+  }
+
+  /// As ``checkpoint(_:objective:iteration:)``, of numbers, eight bytes each, little-endian.
+  @discardableResult
+  public func checkpoint(
+    _ payload: [Double], objective: Double? = nil, iteration: UInt64? = nil
+  ) -> Bool {
+    payload.withUnsafeBytes { checkpoint($0, objective: objective, iteration: iteration) }
+  }
+
+  /// As ``checkpoint(_:objective:iteration:)``, of bytes that the caller keeps valid during the call.
+  @discardableResult
+  public func checkpoint(
+    _ payload: UnsafeRawBufferPointer, objective: Double? = nil, iteration: UInt64? = nil
+  ) -> Bool {
+    guard let store else { return false }
+    let objective = objective.flatMap { $0.isFinite ? $0 : nil }
+    let now = monotonicClock()
+    // The turn is taken before the write, so that of two threads with the same news one writes, and
+    // given back if the write fails.
+    guard let turn = lock.withLock({ takeTurn(objective, now) }) else { return false }
+    return save(payload, .checkpoint, objective, iteration, store) {
+      lock.withLock { giveBack(turn) }
+    }
+  }
+
+  /// Saves the result of the fit, at once and onto stable storage, as a final entry. Gives whether it
+  /// wrote.
+  @discardableResult
+  public func finalize(
+    _ payload: [UInt8], objective: Double? = nil, iteration: UInt64? = nil
+  ) -> Bool {
+    payload.withUnsafeBytes { finalize($0, objective: objective, iteration: iteration) }
+  }
+
+  /// As ``finalize(_:objective:iteration:)``, of numbers, eight bytes each, little-endian.
+  @discardableResult
+  public func finalize(
+    _ payload: [Double], objective: Double? = nil, iteration: UInt64? = nil
+  ) -> Bool {
+    payload.withUnsafeBytes { finalize($0, objective: objective, iteration: iteration) }
+  }
+
+  /// As ``finalize(_:objective:iteration:)``, of bytes that the caller keeps valid during the call.
+  @discardableResult
+  public func finalize(
+    _ payload: UnsafeRawBufferPointer, objective: Double? = nil, iteration: UInt64? = nil
+  ) -> Bool {
+    guard let store else { return false }
+    return save(payload, .final, objective, iteration, store) {}
+  }
+
+  private func save(
+    _ payload: UnsafeRawBufferPointer, _ kind: EntryKind, _ objective: Double?,
+    _ iteration: UInt64?, _ store: WarmStartStore, ifItFails: () -> Void
+  ) -> Bool {
+    do throws(StoreError) {
+      try store.save(
+        payload, for: key, kind: kind, objective: objective, iteration: iteration, label: label,
+        run: runID)
+      return true
+    } catch {
+      ifItFails()
+      note(error)
+      return false
+    }
+  }
+
+  private func note(_ failure: StoreError) {
+    lock.withLock { error = failure }
+    logger?.error("\(self): \(failure)")
+  }
+
+  // MARK: Rate limit, with the lock
+
+  /// What was true before a turn, and what the turn made of it.
+  private struct Turn {
+    var best: (before: Double?, after: Double?)
+    var lastWrite: (before: UInt64?, after: UInt64)
+  }
+
+  private func takeTurn(_ objective: Double?, _ now: UInt64) -> Turn? {
+    let improves = objective.map { $0 < (best ?? .infinity) - Self.improvement } ?? false
+    let due = lastWrite.map { now - min($0, now) >= checkpointInterval } ?? true
+    guard improves || due else { return nil }
+    let after = objective.map { min($0, best ?? .infinity) } ?? best
+    let turn = Turn(best: (best, after), lastWrite: (lastWrite, now))
+    best = after
+    lastWrite = now
+    return turn
+  }
+
+  /// Undoes a turn, unless another thread has taken one since.
+  private func giveBack(_ turn: Turn) {
+    if best == turn.best.after { best = turn.best.before }
+    if lastWrite == turn.lastWrite.after { lastWrite = turn.lastWrite.before }
+  }
+}
+
+/// Where something to start from came from.
+public enum LoadSource: String, Hashable, Sendable {
+  /// A seed that was preloaded: of a near match, to start from and nothing more.
+  case preloaded
+  /// The store, for this very key.
+  case exact
+}
+
+/// Something to start from, and where it came from.
+public struct LoadedEntry: Hashable, Sendable {
+  /// What was saved.
+  public var entry: WarmStartEntry
+  /// Where it came from.
+  public var source: LoadSource
+
+  /// An entry of the given source.
+  public init(entry: WarmStartEntry, source: LoadSource) {
+    self.entry = entry
+    self.source = source
+  }
+}

@@ -1,0 +1,40 @@
+// How a store is opened.
+
+public import Logging
+
+/// How a store is opened. What is not set has a sensible value.
+public struct StoreOptions: Sendable {
+  /// Bytes that the directory may take on disk; 1 GiB.
+  public var sizeBudget: UInt64 = 1 << 30
+  /// Seconds after its last save or lookup that a key lives; 30 days. 0 is for ever.
+  public var timeToLive: UInt64 = 30 * 86_400
+  /// How far a save has come when it returns; `.synced`.
+  public var durability: Durability = .synced
+  /// Whose criterion a final entry claims to satisfy, at most 256 bytes of UTF-8, such as
+  /// `"mygam 2.1 criterion 4"`. If nil, the running executable's name, and a digest of its path, size
+  /// and modification time: then a reinstalled program does not trust its predecessor's results.
+  public var producer: String?
+  /// Where warnings go; nil for nowhere.
+  public var logger: Logger?
+  /// Who may read and write what the store creates; `.owner`.
+  public var permissions: Permissions = .owner
+  /// Bytes of the longest payload that is saved or read; 1 GiB, at most 2 GiB − 1.
+  public var payloadLimit: Int = 1 << 30
+  /// Bytes after which a segment is sealed, 64 MiB; never more than a sixteenth of the budget, never
+  /// less than 64 KiB.
+  public var segmentLimit: UInt64 = 64 << 20
+  /// Descriptors of segments that are kept open for reading; 64.
+  public var openFiles: Int = 64
+
+  /// The values named above.
+  public init() {}
+
+  package func engineOptions(host: Host) -> EngineOptions {
+    EngineOptions(
+      durability: durability, permissions: permissions, producer: producer ?? host.defaultProducer(),
+      payloadLimit: min(max(payloadLimit, 0), FormatLimits.payload),
+      segmentLimit: max(min(segmentLimit, sizeBudget / 16), 64 << 10),
+      timeToLive: timeToLive > UInt64.max / 1_000_000_000 ? 0 : timeToLive * 1_000_000_000,
+      openFiles: max(openFiles, 2), logger: logger)
+  }
+}

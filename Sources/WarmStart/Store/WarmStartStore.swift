@@ -1,0 +1,262 @@
+// The public face of a store directory.
+
+internal import Logging
+
+/// A directory of checkpoints, shared by any number of processes of one machine.
+///
+/// Every writing store appends to a file of its own; no process ever waits for another to save. A
+/// lookup finds everything that any process had saved before the lookup began.
+///
+/// Safe from several threads. In the child of a fork the store goes on with a file of its own.
+public final class WarmStartStore: @unchecked Sendable {
+  /// The directory.
+  public let path: String
+  /// Whether the store was opened read-only.
+  public let isReadOnly: Bool
+  /// Whose finals this store takes for finals.
+  public let producer: String
+
+  private let host: Host
+  private let options: EngineOptions
+  private let lock = Lock()
+  // Guarded by lock.
+  private var current: Engine
+  private var generation: UInt32
+  private var isClosed = false
+
+  /// Where warnings go.
+  var logger: Logger? { options.logger }
+
+  /// Opens the store in a directory, which is made if it is missing. Nothing else is written before
+  /// the first save.
+  ///
+  /// Throws if the directory cannot be made, listed or read, or holds a segment of a later format.
+  public static func open(
+    at path: String, options: StoreOptions = StoreOptions()
+  ) throws(StoreError) -> WarmStartStore {
+    try WarmStartStore(path: path, options: options, access: .createIfMissing, host: .system)
+  }
+
+  /// Opens a store for reading only: nothing is written and nothing created, not even a lookup noted.
+  ///
+  /// Throws ``StoreError/notAStore(path:)`` if the directory holds files and none of them is a
+  /// segment; and what ``open(at:options:)`` throws.
+  public static func openReadOnly(
+    at path: String, options: StoreOptions = StoreOptions()
+  ) throws(StoreError) -> WarmStartStore {
+    try WarmStartStore(path: path, options: options, access: .readOnly, host: .system)
+  }
+
+  package init(
+    path: String, options: StoreOptions, access: Engine.Access, host: Host
+  ) throws(StoreError) {
+    self.path = path
+    self.host = host
+    self.options = options.engineOptions(host: host)
+    isReadOnly = access == .readOnly
+    producer = self.options.producer
+    guard producer.utf8.count <= FormatLimits.producer else {
+      throw .textTooLong(
+        what: "producer", bytes: producer.utf8.count, limit: FormatLimits.producer)
+    }
+    generation = ForkGeneration.current
+    current = try Engine(path: path, host: host, options: self.options, access: access)
+  }
+
+  deinit { if generation == ForkGeneration.current { try? current.close() } }
+
+  /// The engine of this process. The child of a fork gets a new one: the parent's was copied in
+  /// whatever state it was, and its files are closed.
+  package func engine() throws(StoreError) -> Engine {
+    try lock.withLock { () throws(StoreError) in
+      guard !isClosed else { throw .closed(path: path) }
+      if generation != ForkGeneration.current {
+        // Never released: its memory may be half changed.
+        _ = Unmanaged.passRetained(current)
+        current = try Engine(
+          path: path, host: host, options: options, access: isReadOnly ? .readOnly : .existing)
+        generation = ForkGeneration.current
+      }
+      return current
+    }
+  }
+
+  // MARK: Saving
+
+  /// Saves an entry under a fresh run id, which is returned. What is durable when it returns is what
+  /// ``StoreOptions/durability`` says; a final is on stable storage in any case.
+  ///
+  /// Throws if the payload or a text is over its limit, or the disk refuses; then nothing is
+  /// acknowledged, and everything saved before is as it was.
+  @discardableResult
+  public func save(
+    _ payload: [UInt8], for key: Fingerprint, kind: EntryKind = .checkpoint,
+    objective: Double? = nil, iteration: UInt64? = nil, label: String? = nil
+  ) throws(StoreError) -> RunID {
+    let run = freshRunID()
+    try save(
+      payload, for: key, kind: kind, objective: objective, iteration: iteration, label: label,
+      run: run)
+    return run
+  }
+
+  /// Saves an entry of the given run. See ``save(_:for:kind:objective:iteration:label:)``.
+  public func save(
+    _ payload: [UInt8], for key: Fingerprint, kind: EntryKind = .checkpoint,
+    objective: Double? = nil, iteration: UInt64? = nil, label: String? = nil, run: RunID
+  ) throws(StoreError) {
+    var failure: StoreError?
+    payload.withUnsafeBytes { bytes in
+      do throws(StoreError) {
+        try save(
+          bytes, for: key, kind: kind, objective: objective, iteration: iteration, label: label,
+          run: run)
+      } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
+  /// Saves bytes that the caller keeps valid during the call. See
+  /// ``save(_:for:kind:objective:iteration:label:)``.
+  public func save(
+    _ payload: UnsafeRawBufferPointer, for key: Fingerprint, kind: EntryKind = .checkpoint,
+    objective: Double? = nil, iteration: UInt64? = nil, label: String? = nil, run: RunID
+  ) throws(StoreError) {
+    let draft = Draft(
+      kind: kind.recordKind, key: key, objective: objective, iteration: iteration,
+      runID: run.description, producer: producer, label: label ?? "")
+    try engine().append(draft, payload: payload, durability: durability(of: kind))
+  }
+
+  /// Saves many entries with one write and one sync for all of them (one for every 4 MiB or 4096
+  /// entries, if there are more). If it throws, none is acknowledged, but some may be found.
+  public func save(_ entries: [NewEntry]) throws(StoreError) {
+    let drafts = entries.map { entry in
+      let draft = Draft(
+        kind: entry.kind.recordKind, key: entry.key, objective: entry.objective,
+        iteration: entry.iteration, runID: (entry.run ?? freshRunID()).description,
+        producer: producer, label: entry.label ?? "")
+      return (draft: draft, payload: entry.payload)
+    }
+    let durability = entries.contains { $0.kind == .final } ? .synced : options.durability
+    try engine().append(drafts, durability: durability)
+  }
+
+  /// Removes everything of a key that is in the store now. It is gone for good once this returns, as
+  /// durably as a save is.
+  public func remove(_ key: Fingerprint) throws(StoreError) {
+    let draft = Draft(kind: .removal, key: key, producer: producer)
+    let empty = UnsafeRawBufferPointer(start: nil, count: 0)
+    try engine().append(draft, payload: empty, durability: options.durability)
+  }
+
+  private func durability(of kind: EntryKind) -> Durability {
+    kind == .final ? .synced : options.durability
+  }
+
+  /// A new run id: process id, time and random bits.
+  public func freshRunID() -> RunID {
+    RunID(process: ProcessID.current, nanoseconds: host.wallClock(), random: host.random())
+  }
+
+  // MARK: Looking up
+
+  /// What a fit of this key goes on from: the newest final of this store's producer if there is one,
+  /// otherwise the best of all entries, other producers' finals included. Nil if there is nothing.
+  ///
+  /// Never writes and never syncs. A damaged entry is reported to the log and the next best returned.
+  public func lookup(_ key: Fingerprint) throws(StoreError) -> WarmStartEntry? {
+    try lookup(key, .resume(producer: producer))
+  }
+
+  /// The newest entry of either kind: for seeds from near matches, where objectives of different fits
+  /// cannot be compared.
+  public func lookupLatest(_ key: Fingerprint) throws(StoreError) -> WarmStartEntry? {
+    try lookup(key, .latest)
+  }
+
+  /// The entry of either kind with the best objective.
+  public func lookupBest(_ key: Fingerprint) throws(StoreError) -> WarmStartEntry? {
+    try lookup(key, .best)
+  }
+
+  private func lookup(
+    _ key: Fingerprint, _ question: Engine.Question
+  ) throws(StoreError) -> WarmStartEntry? {
+    try engine().lookup(key, question, countsAsUse: true)
+      .map { WarmStartEntry($0.record, askedBy: producer) }
+  }
+
+  /// Every key that has a living entry, in order. Does not count as use.
+  public var keys: [Fingerprint] {
+    get throws(StoreError) { try engine().keys() }
+  }
+
+  /// Every entry of a key that is still on disk, the newest first; damaged ones are left out. Does not
+  /// count as use.
+  public func entries(for key: Fingerprint) throws(StoreError) -> [WarmStartEntry] {
+    let engine = try engine()
+    var entries: [WarmStartEntry] = []
+    for listed in try engine.entries(of: key) {
+      if let record = try engine.read(listed) {
+        entries.append(WarmStartEntry(record, askedBy: producer))
+      }
+    }
+    return entries
+  }
+
+  /// How much there is of everything, now.
+  public var statistics: StoreStatistics {
+    get throws(StoreError) { try engine().statistics() }
+  }
+
+  // MARK: The end
+
+  /// Returns once everything accepted so far is on stable storage. For the thread that handles
+  /// SIGTERM, say.
+  public func flush() throws(StoreError) { try engine().flush() }
+
+  /// Puts everything on stable storage and ends the use of the store: every later call throws
+  /// ``StoreError/closed(path:)``. Closing twice is no error.
+  public func close() throws(StoreError) {
+    let engine: Engine
+    do throws(StoreError) { engine = try self.engine() } catch {
+      if case .closed = error { return }
+      throw error
+    }
+    try engine.close()
+    lock.withLock { isClosed = true }
+  }
+}
+
+/// An entry that is to be saved, for ``WarmStartStore/save(_:)``.
+public struct NewEntry: Hashable, Sendable {
+  /// What is saved.
+  public var payload: [UInt8]
+  /// Under which key.
+  public var key: Fingerprint
+  /// Checkpoint or final.
+  public var kind: EntryKind
+  /// The criterion, lower is better.
+  public var objective: Double?
+  /// The fit's count of its iterations.
+  public var iteration: UInt64?
+  /// Which fit this is, for people: at most 128 bytes of UTF-8.
+  public var label: String?
+  /// The run; a fresh one if nil.
+  public var run: RunID?
+
+  /// An entry that is to be saved.
+  public init(
+    _ payload: [UInt8], for key: Fingerprint, kind: EntryKind = .checkpoint,
+    objective: Double? = nil, iteration: UInt64? = nil, label: String? = nil, run: RunID? = nil
+  ) {
+    self.payload = payload
+    self.key = key
+    self.kind = kind
+    self.objective = objective
+    self.iteration = iteration
+    self.label = label
+    self.run = run
+  }
+}

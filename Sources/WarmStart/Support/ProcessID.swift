@@ -1,0 +1,5 @@
+internal import Glibc
+
+package enum ProcessID {
+  package static var current: Int32 { getpid() }
+}

@@ -1,0 +1,114 @@
+import TestSupport
+import Testing
+import WarmStart
+
+/// Payloads of the kinds that fits save, and some that nothing can be done with.
+enum Payloads {
+  /// Half zeros, the rest with three decimals: sparse coefficients.
+  static func sparse(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
+    let random = SeededRandom(seed: seed)
+    return bytes(
+      (0..<count).map { _ in
+        random.next() >> 63 == 0 ? 0 : (Double(random.next() >> 44) / 1000).rounded() / 1000
+      })
+  }
+
+  /// A random walk: dense coefficients of like size.
+  static func walk(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
+    let random = SeededRandom(seed: seed)
+    var value = 100.0
+    return bytes(
+      (0..<count).map { _ in
+        value += Double(Int64(bitPattern: random.next()) >> 11) * 0x1p-53
+        return value
+      })
+  }
+
+  static func noise(_ count: Int, seed: UInt64 = 1) -> [UInt8] {
+    let random = SeededRandom(seed: seed)
+    return (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next() >> 32) }
+  }
+
+  private static func bytes(_ values: [Double]) -> [UInt8] {
+    values.withUnsafeBytes { Array($0) }
+  }
+}
+
+@Suite struct CodecTests {
+  private func encode(_ payload: [UInt8]) -> (EncodedPayload, [UInt8]) {
+    let encoder = PayloadEncoder()
+    var output = [UInt8](repeating: 0xaa, count: PayloadEncoder.bound(payload.count))
+    let encoded = payload.withUnsafeBytes { payload in
+      output.withUnsafeMutableBytes { encoder.encode(payload, to: $0) }
+    }
+    return (encoded, Array(output[..<encoded.storedLength]))
+  }
+
+  private func decode(_ stored: [UInt8], _ codec: Codec, length: Int) throws -> [UInt8] {
+    var output = [UInt8](repeating: 0, count: length)
+    try stored.withUnsafeBytes { stored in
+      try output.withUnsafeMutableBytes { try PayloadDecoder.decode(stored, codec, to: $0) }
+    }
+    return output
+  }
+
+  @Test(arguments: [0, 1, 7, 63, 64, 65, 1024, 4099, 262_143, 262_144, 262_145, 1_000_003])
+  func payloadsOfEveryLengthComeBack(_ length: Int) throws {
+    for payload in [
+      Payloads.noise(length), [UInt8](repeating: 7, count: length),
+      Array(Payloads.sparse(length / 8 + 1)[..<length]),
+      Array(Payloads.walk(length / 8 + 1)[..<length]),
+    ] {
+      let (encoded, stored) = encode(payload)
+      #expect(try decode(stored, encoded.codec, length: length) == payload)
+      #expect(stored.withUnsafeBytes(CRC32C.of) == encoded.storedChecksum)
+      #expect(payload.withUnsafeBytes(CRC32C.of) == encoded.rawChecksum)
+      #expect(stored.count <= length)
+      #expect(FormatLimits.plausible(raw: length, stored: stored.count))
+    }
+  }
+
+  @Test func eachKindOfPayloadGetsTheCodecThatShrinksItMost() {
+    #expect(encode(Payloads.sparse(4096)).0.codec == .lz4)
+    #expect(encode(Payloads.walk(4096)).0.codec == .shuffledLZ4)
+    #expect(encode(Payloads.noise(32_768)).0.codec == .stored)
+    #expect(encode(Payloads.sparse(4096)).0.storedLength < 32_768 / 2)
+    #expect(encode(Payloads.walk(4096)).0.storedLength < 32_768 * 8 / 10)
+  }
+
+  @Test func aPayloadThatBeginsWithZerosIsStillJudgedByItsMiddle() {
+    let payload = [UInt8](repeating: 0, count: 1000) + Payloads.noise(100_000)
+    #expect(encode(payload).0.codec == .stored)
+  }
+
+  @Test(arguments: [Codec.lz4, .shuffledLZ4])
+  func noCutOrFlippedStoredPayloadEverOverflows(_ codec: Codec) {
+    let payload = codec == .lz4 ? Payloads.sparse(40_000) : Payloads.walk(40_000)
+    let (encoded, stored) = encode(payload)
+    #expect(encoded.codec == codec)
+    let random = SeededRandom(seed: 5)
+    for _ in 0..<500 {
+      var bad = stored
+      let place = Int(random.next() % UInt64(bad.count))
+      bad[place] ^= 1 << UInt8(random.next() % 8)
+      if let output = try? decode(bad, codec, length: payload.count) {
+        #expect(output.count == payload.count)
+      }
+      #expect(throws: FormatError.self) {
+        try decode(Array(stored[..<place]), codec, length: payload.count)
+      }
+    }
+    #expect(throws: FormatError.self) { try decode(stored + [0], codec, length: payload.count) }
+    #expect(throws: FormatError.self) { try decode(stored, codec, length: payload.count - 1) }
+    #expect(throws: FormatError.self) { try decode(stored, codec, length: 0) }
+  }
+
+  @Test func shufflingIsAsTheFormatSays() {
+    let input: [UInt8] = Array(0..<19)
+    var output = [UInt8](repeating: 0, count: 19)
+    input.withUnsafeBytes { input in
+      output.withUnsafeMutableBytes { Shuffle.forward(input, to: $0) }
+    }
+    #expect(output == [0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15, 16, 17, 18])
+  }
+}

@@ -1,0 +1,102 @@
+// Opening stores, and the arguments that say which one and how to report.
+
+import ArgumentParser
+import WarmStart
+
+/// The store that a verb works on.
+struct StoreArgument: ParsableArguments {
+  @Argument(help: "The directory of the store.", completion: .directory)
+  var store: String
+
+  func validate() throws {
+    if store.isEmpty { throw ValidationError("STORE is empty; name a directory") }
+  }
+}
+
+/// How a verb that reports does it.
+struct ReportOptions: ParsableArguments {
+  @Flag(help: "Print one JSON object a line.")
+  var json = false
+
+  @Flag(help: "Show no progress.")
+  var quiet = false
+}
+
+extension StoreArgument {
+  /// Opens the store for reading; nothing is written.
+  func openForReading() throws(Failure) -> OpenStore {
+    try opened { () throws(StoreError) in
+      try WarmStartStore.openReadOnly(at: store, options: Self.options())
+    }
+  }
+
+  /// Opens the store, which must be there, for writing.
+  func openForWriting() throws(Failure) -> OpenStore {
+    try opened { () throws(StoreError) in
+      try WarmStartStore(path: store, options: Self.options(), access: .existing, host: .system)
+    }
+  }
+
+  /// Opens the store for writing, or makes it.
+  func openOrCreate(producer: String?, durability: Durability) throws(Failure) -> OpenStore {
+    var options = Self.options()
+    options.producer = producer
+    options.durability = durability
+    // What is saved must be readable by a fit that sets nothing.
+    options.payloadLimit = StoreOptions().payloadLimit
+    return try opened { () throws(StoreError) in
+      try WarmStartStore.open(at: store, options: options)
+    }
+  }
+
+  /// Age, space and size are the business of the fits that own the store, and they may have set
+  /// anything: the tool shows whatever is there and drops nothing.
+  private static func options() -> StoreOptions {
+    var options = StoreOptions()
+    options.timeToLive = 0
+    options.sizeBudget = .max
+    options.payloadLimit = FormatLimits.payload
+    return options
+  }
+
+  private func opened(
+    _ open: () throws(StoreError) -> WarmStartStore
+  ) throws(Failure) -> OpenStore {
+    let path = store
+    return try Failure.translating(path) { () throws(StoreError) in
+      let store = try open()
+      return OpenStore(path: path, store: store, engine: try store.engine())
+    }
+  }
+}
+
+/// An open store, whose errors are the tool's.
+struct OpenStore {
+  let path: String
+  let store: WarmStartStore
+  let engine: Engine
+
+  /// Runs `body`; what the store refuses becomes a failure.
+  func ask<Value>(_ body: (OpenStore) throws(StoreError) -> Value) throws(Failure) -> Value {
+    try Failure.translating(path) { () throws(StoreError) in try body(self) }
+  }
+
+  /// How a reading verb ends: if damage was met, that is said, though what could be read was shown.
+  func statusAfterReading() throws(Failure) -> ExitStatus {
+    let statistics = try ask { store throws(StoreError) in try store.engine.statistics() }
+    let places = statistics.damagedRecords
+    guard places > 0 else { return .done }
+    StandardStreams.complain(
+      "damaged data met in \(path), \(places) \(places == 1 ? "place" : "places"); "
+        + "`warmstart fsck` tells more")
+    return .damagedData
+  }
+}
+
+extension Failure {
+  fileprivate static func translating<Value>(
+    _ path: String, _ body: () throws(StoreError) -> Value
+  ) throws(Failure) -> Value {
+    do throws(StoreError) { return try body() } catch { throw Failure(error, store: path) }
+  }
+}
