@@ -1,0 +1,93 @@
+import Testing
+import WarmStart
+
+@Suite struct FsckTests {
+  private struct Verdict: Decodable {
+    var verdict: String
+    var segments: Int
+    var records: Int
+    var bytes: UInt64
+    var tornTails: Int
+    var damage: [Place]
+
+    struct Place: Decodable {
+      var segment: String
+      var offset: UInt64
+      var length: UInt64
+      var what: String
+    }
+  }
+
+  private func verdict(_ run: Tool) throws -> Verdict {
+    try #require(try run.objects(Verdict.self).last)
+  }
+
+  @Test(arguments: [[], ["--quick"]])
+  func aCleanStoreIsClean(options: [String]) throws {
+    let sample = try SampleStore.filled()
+    let run = Tool.run(command: [Tool.path, "fsck", sample.path, "--json"] + options)
+    #expect(run.status == 0 && run.errors.isEmpty)
+    let found = try verdict(run)
+    #expect(found.verdict == "clean" && found.segments == 2 && found.records == 5)
+    #expect(found.bytes > 100_000 && found.tornTails == 0 && found.damage.isEmpty)
+  }
+
+  @Test func aDamagedPayloadIsFoundAndNamed() throws {
+    let sample = try SampleStore.filled()
+    sample.damage(payload: Array("better".utf8))
+    let run = Tool.run("fsck", sample.path, "--json")
+    #expect(run.status == 4)
+    let found = try verdict(run)
+    #expect(found.verdict == "damaged" && found.damage.count == 1)
+    let place = try #require(found.damage.first)
+    #expect(sample.segments.first?.hasSuffix("/" + place.segment) == true)
+    #expect(place.offset == 128 && place.length > 136 && !place.what.isEmpty)
+    let text = Tool.run("fsck", sample.path)
+    #expect(text.status == 4 && text.lines.count == 2)
+    #expect(text.lines[0].contains(SampleStore.first.description))
+  }
+
+  @Test func quickDoesNotReadPayloads() throws {
+    let sample = try SampleStore.filled()
+    sample.damage(payload: Array("better".utf8))
+    #expect(Tool.run("fsck", sample.path, "--quick").status == 0)
+  }
+
+  @Test(arguments: [[], ["--quick"]])
+  func aSegmentCutShortIsDamaged(options: [String]) throws {
+    let sample = try SampleStore.filled()
+    sample.patch(sample.segments[1]) { $0.removeLast(50) }
+    #expect(Tool.run(command: [Tool.path, "fsck", sample.path] + options).status == 4)
+  }
+
+  @Test func itsStatusesAreThoseOfFsck() throws {
+    let sample = try SampleStore.filled()
+    for run in [Tool.run("fsck"), Tool.run("fsck", sample.path, "--fast")] {
+      #expect(run.status == 16 && run.complainsOnce)
+    }
+    for path in ["/nonexistent", Tool.path, "/etc"] {
+      let run = Tool.run("fsck", path)
+      #expect(run.status == 8 && run.complainsOnce)
+    }
+    let full = Tool.run(command: [Tool.path, "fsck", sample.path], output: "/dev/full")
+    #expect(full.status == 8 && full.complainsOnce)
+  }
+
+  @Test func aTornTailIsNoDamage() throws {
+    let sample = SampleStore()
+    var options = StoreOptions()
+    options.durability = .buffered
+    let store = try WarmStartStore.open(at: sample.path, options: options)
+    try store.save(SampleStore.noise(1000), for: SampleStore.first)
+    let copy = SampleStore()
+    let log = try #require(copy.copyLog(of: sample))
+    copy.patch(log) { bytes in
+      let end = 128 + 500
+      for index in end..<bytes.count { bytes[index] = 0xa5 }
+    }
+    let run = Tool.run("fsck", copy.path, "--json")
+    #expect(run.status == 0)
+    #expect(try verdict(run).tornTails == 1)
+    try store.close()
+  }
+}
