@@ -155,7 +155,9 @@ private func decode(
 @Suite struct FooterTests {
   private let segment = SegmentHeader(id: SegmentID(creation: 1, random: 2), salt: 3, creation: 1)
 
-  private func make(_ count: Int) -> (bytes: [UInt8], headers: [(UInt64, RecordHeader)], offset: UInt64) {
+  private func make(_ count: Int) -> (
+    bytes: [UInt8], headers: [(UInt64, RecordHeader)], offset: UInt64
+  ) {
     var builder = FooterBuilder()
     var headers: [(UInt64, RecordHeader)] = []
     var offset = segment.recordsStart

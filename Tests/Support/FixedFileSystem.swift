@@ -54,7 +54,8 @@ private final class FixedFile: File {
   func size() throws(FileError) -> UInt64 { UInt64(bytes.count) }
   func linkCount() throws(FileError) -> UInt32 { 1 }
 
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int {
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int
+  {
     guard offset < UInt64(bytes.count) else { return 0 }
     let start = Int(offset)
     let count = min(buffer.count, bytes.count - start)

@@ -44,7 +44,8 @@ struct Measurement {
     let count = operations ?? sorted.count
     let seconds = Double(end - begin) * 1e-9
     func microseconds(_ quantile: Double) -> Double {
-      sorted.isEmpty ? 0 : Double(sorted[min(Int(quantile * Double(sorted.count)), sorted.count - 1)]) / 1000
+      sorted.isEmpty
+        ? 0 : Double(sorted[min(Int(quantile * Double(sorted.count)), sorted.count - 1)]) / 1000
     }
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)

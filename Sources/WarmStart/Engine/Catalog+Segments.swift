@@ -6,16 +6,16 @@ extension Catalog {
   /// Takes in a segment that was not known.
   func load(_ name: SegmentName, _ file: any File) throws(Interruption) {
     let isLive = name.phase == .log ? try !hasNoWriter(file) : false
-    let size = try wrap { () throws(FileError) in try file.size() }
+    let size = try fromDisk { () throws(FileError) in try file.size() }
     let reader = SegmentReader(file: file, id: name.id)
     var footer: Footer?
     var problems: [Damage] = []
     if name.phase == .sealed {
-      let found = try wrap { () throws(StoreError) in try reader.footer(fileSize: size) }
+      let found = try fromReader { () throws(StoreError) in try reader.footer(fileSize: size) }
       footer = found.footer
       if let damage = found.damage { problems.append(damage) }
     }
-    let head = try wrap { () throws(StoreError) in try reader.head(footer: footer) }
+    let head = try fromReader { () throws(StoreError) in try reader.head(footer: footer) }
     guard let header = head.header else {
       try refuse(name, file, size: size, problems: problems + head.damage)
       return
@@ -39,7 +39,7 @@ extension Catalog {
     refuse(name.id)
     if name.phase == .log {
       let scanner = SegmentScanner(file: file, salt: 0, end: size)
-      if try wrap({ () throws(FileError) in try scanner.isZero(from: 0) }) { return }
+      if try fromDisk({ () throws(FileError) in try scanner.isZero(from: 0) }) { return }
     }
     for damage in problems { report(damage) }
   }
@@ -93,14 +93,14 @@ extension Catalog {
     var end = size
     if segment.phase == .sealed {
       let reader = SegmentReader(file: file, id: segment.id)
-      let found = try wrap { () throws(StoreError) in try reader.trailer(fileSize: size) }
+      let found = try fromReader { () throws(StoreError) in try reader.trailer(fileSize: size) }
       if let trailer = found.trailer { end = trailer.footerOffset }
     }
     let scanner = SegmentScanner(file: file, salt: segment.header.salt, end: end)
     let life: Replay.Life = segment.phase == .sealed ? .sealed : segment.isLive ? .live : .dead
     let start = segment.tail
     let known = segment.syncedBytes
-    let replay = try wrap { () throws(FileError) in
+    let replay = try fromDisk { () throws(FileError) in
       try Replay.run(scanner, from: start, life: life, syncedBytes: known)
     }
     for record in replay.records {
@@ -124,13 +124,13 @@ extension Catalog {
     let file = try file(of: segment)
     var prefix: (UInt64, UInt64, UInt64) = (0, 0, 0)
     let tail = segment.tail
-    let got = try wrap { () throws(FileError) in
+    let got = try fromDisk { () throws(FileError) in
       try withUnsafeMutableBytes(of: &prefix) { bytes throws(FileError) in
         try file.read(into: bytes, at: tail)
       }
     }
     guard got > 0, prefix != (0, 0, 0) else { return }
-    let size = try wrap { () throws(FileError) in try file.size() }
+    let size = try fromDisk { () throws(FileError) in try file.size() }
     try replay(segment, file, size: size)
   }
 
@@ -139,9 +139,11 @@ extension Catalog {
     segment.phase = .sealed
     segment.isLive = false
     let file = try file(of: segment)
-    let size = try wrap { () throws(FileError) in try file.size() }
+    let size = try fromDisk { () throws(FileError) in try file.size() }
     let reader = SegmentReader(file: file, id: segment.id)
-    let (footer, damage) = try wrap { () throws(StoreError) in try reader.footer(fileSize: size) }
+    let (footer, damage) = try fromReader { () throws(StoreError) in
+      try reader.footer(fileSize: size)
+    }
     if let footer {
       take(footer, from: segment.tail, in: segment)
       return
@@ -156,9 +158,9 @@ extension Catalog {
   ) throws(Interruption) {
     let file = try file(of: segment)
     if segment.phase == .sealed {
-      let size = try wrap { () throws(FileError) in try file.size() }
+      let size = try fromDisk { () throws(FileError) in try file.size() }
       let reader = SegmentReader(file: file, id: segment.id)
-      let found = try wrap { () throws(StoreError) in try reader.footer(fileSize: size) }
+      let found = try fromReader { () throws(StoreError) in try reader.footer(fileSize: size) }
       if let footer = found.footer {
         for key in keys {
           for entry in footer.entries(of: key) {
@@ -172,7 +174,7 @@ extension Catalog {
     let life: Replay.Life = segment.phase == .sealed ? .sealed : .dead
     let start = segment.header.recordsStart
     let known = segment.syncedBytes
-    let replay = try wrap { () throws(FileError) in
+    let replay = try fromDisk { () throws(FileError) in
       try Replay.run(scanner, from: start, life: life, syncedBytes: known)
     }
     for record in replay.records where keys.contains(record.header.key) {
@@ -180,13 +182,13 @@ extension Catalog {
     }
   }
 
-  private func wrap<Value>(
+  private func fromDisk<Value>(
     _ body: () throws(FileError) -> Value
   ) throws(Interruption) -> Value {
     do throws(FileError) { return try body() } catch { throw Interruption(error) }
   }
 
-  private func wrap<Value>(
+  private func fromReader<Value>(
     _ body: () throws(StoreError) -> Value
   ) throws(Interruption) -> Value {
     do throws(StoreError) { return try body() } catch {

@@ -122,7 +122,9 @@ final class Catalog {
         throw .store(
           .unreadableDirectory(path: directory.path, why: "it holds over \(Self.nameLimit) files"))
       }
-      let names = all.compactMap { SegmentName($0) }.sorted { ($0.id, $0.phase.rawValue) < ($1.id, $1.phase.rawValue) }
+      let names = all.compactMap { SegmentName($0) }.sorted {
+        ($0.id, $0.phase.rawValue) < ($1.id, $1.phase.rawValue)
+      }
       if let previous, previous == names { return names }
       previous = names
     }
@@ -137,7 +139,9 @@ final class Catalog {
     }
     for name in names where name.phase != .temporary && name.phase == present[name.id] {
       if let segment = segments[name.id] {
-        if segment.phase == .log, name.phase == .sealed, segment !== own { try becomeSealed(segment) }
+        if segment.phase == .log, name.phase == .sealed, segment !== own {
+          try becomeSealed(segment)
+        }
       } else if !refused.contains(name.id) {
         try load(name, strict: strict)
       }
@@ -245,7 +249,8 @@ final class Catalog {
     switch kind {
     case .checkpoint, .final:
       guard let place = place() else {
-        return report(Damage(segment: segment.name, offset: offset, length: 0, what: "too many producers"))
+        return report(
+          Damage(segment: segment.name, offset: offset, length: 0, what: "too many producers"))
       }
       index.insert(key, place, saved: writeSeconds)
     case .removal:

@@ -30,7 +30,8 @@ extension Engine {
     guard !marks.isEmpty, let writer else { return }
     let frame = Frame()
     for (key, _) in marks {
-      frame.add(Draft(kind: .accessMark, key: key), payload: UnsafeRawBufferPointer(start: nil, count: 0))
+      frame.add(
+        Draft(kind: .accessMark, key: key), payload: UnsafeRawBufferPointer(start: nil, count: 0))
     }
     guard
       writer.hasRoom(bytes: frame.length, records: frame.recordCount, limit: options.segmentLimit)

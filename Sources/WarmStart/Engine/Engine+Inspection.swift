@@ -139,7 +139,8 @@ extension Engine {
 
   private func open(segmentOf id: SegmentID) throws(StoreError) -> (SegmentHeader, any File)? {
     try stateLock.withLock { () throws(StoreError) in
-      try catalog.untilPresent { catalog throws(Catalog.Interruption) -> (SegmentHeader, any File)? in
+      try catalog.untilPresent {
+        catalog throws(Catalog.Interruption) -> (SegmentHeader, any File)? in
         guard let segment = catalog.segments[id] else { return nil }
         return (segment.header, try catalog.file(of: segment))
       }

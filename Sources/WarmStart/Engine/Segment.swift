@@ -24,7 +24,8 @@ final class Segment {
   var oldestStamp = UInt64.max
   var newestStamp: UInt64 = 0
 
-  init(id: SegmentID, number: UInt32, phase: SegmentName.Phase, isLive: Bool, header: SegmentHeader) {
+  init(id: SegmentID, number: UInt32, phase: SegmentName.Phase, isLive: Bool, header: SegmentHeader)
+  {
     self.id = id
     self.number = number
     self.phase = phase

@@ -35,7 +35,8 @@ final class SegmentInspector {
     guard let header = head.header else { return try noteMissing(head.damage) }
     head.damage.forEach(note)
     if let footer, footer.header != header {
-      note(0, UInt64(SegmentHeader.fixedLength), "segment header differs from its copy in the footer")
+      note(
+        0, UInt64(SegmentHeader.fixedLength), "segment header differs from its copy in the footer")
     }
     let end: UInt64
     if let footer { end = footer.trailer.footerOffset } else { end = try recordsEnd() }
@@ -95,7 +96,8 @@ final class SegmentInspector {
     }
     for record in replay.records {
       guard let entry = entries.removeValue(forKey: record.offset) else {
-        note(record.offset, record.length, "record is missing in the footer", key: record.header.key)
+        note(
+          record.offset, record.length, "record is missing in the footer", key: record.header.key)
         continue
       }
       var header = record.header

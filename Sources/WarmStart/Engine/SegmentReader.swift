@@ -26,7 +26,8 @@ struct SegmentReader {
     var header = found.header
     if found.replaced > 0 {
       let start = 2 * copy
-      let list = try upTo(SegmentHeader.recordsStart(replaced: found.replaced) - start, at: UInt64(start))
+      let list = try upTo(
+        SegmentHeader.recordsStart(replaced: found.replaced) - start, at: UInt64(start))
       do throws(FormatError) {
         header.replaced = try SegmentHeader.decodeReplaced(
           list.span.bytes, count: found.replaced, salt: header.salt)

@@ -18,7 +18,7 @@ package struct POSIXFileSystem: FileSystem {
   ) throws(FileError) -> any Directory {
     do throws(FileError) {
       return try openDirectory(path)
-    } catch where error.errno == ENOENT {
+    } catch  where error.errno == ENOENT {
       let parent = Self.parent(of: path)
       if parent != path { _ = try createDirectory(parent, permissions: permissions) }
       if mkdir(path, permissions.directoryMode) != 0, errno != EEXIST {
@@ -107,8 +107,9 @@ final class POSIXDirectory: Directory {
   }
 
   func rename(_ name: String, to newName: String) throws(FileError) {
-    var failed = renameat2(
-      descriptor.number, name, descriptor.number, newName, UInt32(RENAME_NOREPLACE)) != 0
+    var failed =
+      renameat2(
+        descriptor.number, name, descriptor.number, newName, UInt32(RENAME_NOREPLACE)) != 0
     if failed, errno == EINVAL || errno == ENOSYS {
       // File systems without it (NFS): names of segments are unique, so there is nothing to replace.
       failed = renameat(descriptor.number, name, descriptor.number, newName) != 0
@@ -153,7 +154,8 @@ final class POSIXFile: File {
   func size() throws(FileError) -> UInt64 { try descriptor.status(path).size }
   func linkCount() throws(FileError) -> UInt32 { try descriptor.status(path).links }
 
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int {
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int
+  {
     var done = 0
     while done < buffer.count {
       let got = pread(

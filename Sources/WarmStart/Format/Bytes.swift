@@ -54,7 +54,8 @@ extension UnsafeMutableRawBufferPointer {
 
   func zero(_ range: Range<Int>) {
     guard !range.isEmpty else { return }
-    UnsafeMutableRawBufferPointer(rebasing: self[range]).initializeMemory(as: UInt8.self, repeating: 0)
+    UnsafeMutableRawBufferPointer(rebasing: self[range]).initializeMemory(
+      as: UInt8.self, repeating: 0)
   }
 }
 

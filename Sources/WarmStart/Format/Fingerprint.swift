@@ -13,7 +13,9 @@ public struct Fingerprint: Hashable, Comparable, Sendable {
   public init?(bytes: some Collection<UInt8>) {
     guard bytes.count == 32 else { return nil }
     var words: [UInt64] = [0, 0, 0, 0]
-    for (index, byte) in bytes.enumerated() { words[index / 8] = words[index / 8] << 8 | UInt64(byte) }
+    for (index, byte) in bytes.enumerated() {
+      words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+    }
     self.init(words: (words[0], words[1], words[2], words[3]))
   }
 
@@ -27,7 +29,9 @@ public struct Fingerprint: Hashable, Comparable, Sendable {
     return result
   }
 
-  public static func == (left: Fingerprint, right: Fingerprint) -> Bool { left.words == right.words }
+  public static func == (left: Fingerprint, right: Fingerprint) -> Bool {
+    left.words == right.words
+  }
   public static func < (left: Fingerprint, right: Fingerprint) -> Bool { left.words < right.words }
 
   public func hash(into hasher: inout Hasher) {

@@ -222,7 +222,8 @@ package struct Footer: Sendable {
   /// The record's header as it was, but for how far the log was synced; checked like a header that
   /// was read from its own place.
   package func header(of entry: FooterEntry) throws(FormatError) -> RecordHeader {
-    guard let kind = RecordKind(rawValue: entry.kind), let codec = Codec(rawValue: entry.codec) else {
+    guard let kind = RecordKind(rawValue: entry.kind), let codec = Codec(rawValue: entry.codec)
+    else {
       throw .malformed("kind or codec in the footer")
     }
     var header = RecordHeader(
@@ -239,7 +240,9 @@ package struct Footer: Sendable {
     header.storedLength = Int(entry.storedLength)
     header.rawChecksum = entry.rawChecksum
     header.storedChecksum = entry.storedChecksum
-    guard header.length == entry.headerLength else { throw .malformed("header length in the footer") }
+    guard header.length == entry.headerLength else {
+      throw .malformed("header length in the footer")
+    }
     try header.check()
     return header
   }
@@ -260,7 +263,11 @@ package struct Footer: Sendable {
     var high = count
     while low < high {
       let middle = (low + high) / 2
-      if span.fingerprint(middle * FooterEntry.indexLength) < key { low = middle + 1 } else { high = middle }
+      if span.fingerprint(middle * FooterEntry.indexLength) < key {
+        low = middle + 1
+      } else {
+        high = middle
+      }
     }
     var found: [FooterEntry] = []
     while low < count, span.fingerprint(low * FooterEntry.indexLength) == key {

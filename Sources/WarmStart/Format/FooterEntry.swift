@@ -95,7 +95,10 @@ package struct FooterEntry: Sendable {
     flags = detail.u8(detailOffset + 47)
   }
 
-  init(_ header: RecordHeader, offset: UInt64, producer: UInt16, run: UInt32, label: UInt32, origin: UInt16) {
+  init(
+    _ header: RecordHeader, offset: UInt64, producer: UInt16, run: UInt32, label: UInt32,
+    origin: UInt16
+  ) {
     key = header.key
     stamp = header.stamp
     objectiveBits = header.objective?.bitPattern ?? Self.noObjective

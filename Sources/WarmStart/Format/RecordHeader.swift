@@ -108,7 +108,8 @@ private enum Flag {
 extension RecordHeader {
   /// Writes the header to the start of `bytes`, for the given place. Gives its length.
   @discardableResult
-  package func encode(to bytes: UnsafeMutableRawBufferPointer, offset: UInt64, salt: UInt64) -> Int {
+  package func encode(to bytes: UnsafeMutableRawBufferPointer, offset: UInt64, salt: UInt64) -> Int
+  {
     let length = length
     precondition(bytes.count >= length && offset % 8 == 0)
     bytes.put(Self.magic, at: 0)
@@ -155,7 +156,8 @@ extension RecordHeader {
   }
 
   /// The lengths of the record at `offset`; nil if no record begins there.
-  package static func decodePrefix(_ bytes: RawSpan, offset: UInt64, salt: UInt64) -> RecordPrefix? {
+  package static func decodePrefix(_ bytes: RawSpan, offset: UInt64, salt: UInt64) -> RecordPrefix?
+  {
     guard bytes.byteCount >= prefixLength, bytes.u32(0) == magic else { return nil }
     var checksum = CRC32C(seed: salt, offset)
     bytes.checksum(0..<20, into: &checksum)
@@ -233,7 +235,8 @@ extension RecordHeader {
   /// Refuses what no writer of this format writes.
   package func check() throws(FormatError) {
     guard stamp < FormatLimits.stamp else { throw .malformed("stamp out of range") }
-    guard producer.utf8.count <= FormatLimits.producer, label.utf8.count <= FormatLimits.label else {
+    guard producer.utf8.count <= FormatLimits.producer, label.utf8.count <= FormatLimits.label
+    else {
       throw .malformed("text too long")
     }
     if let objective, !objective.isFinite { throw .malformed("objective is not finite") }

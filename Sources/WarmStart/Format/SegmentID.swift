@@ -45,11 +45,14 @@ package struct SegmentName: Hashable, Sendable, CustomStringConvertible {
     var words: [UInt64] = [0, 0]
     for index in 0..<32 {
       let digit = utf8[index]
-      guard let value = hexadecimalValue(digit), digit < UInt8(ascii: "A") || digit > UInt8(ascii: "F")
+      guard let value = hexadecimalValue(digit),
+        digit < UInt8(ascii: "A") || digit > UInt8(ascii: "F")
       else { return nil }
       words[index / 16] = words[index / 16] << 4 | UInt64(value)
     }
-    guard let phase = Phase(rawValue: String(decoding: utf8[33...], as: UTF8.self)) else { return nil }
+    guard let phase = Phase(rawValue: String(decoding: utf8[33...], as: UTF8.self)) else {
+      return nil
+    }
     self.init(id: SegmentID(creation: words[0], random: words[1]), phase: phase)
   }
 

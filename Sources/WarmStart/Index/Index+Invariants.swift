@@ -9,7 +9,9 @@ extension Index {
     let order = order
     forEachKey { key, places in
       keys += 1
-      for place in places { live[place.place.segment, default: 0] += UInt64(place.place.recordLength) }
+      for place in places {
+        live[place.place.segment, default: 0] += UInt64(place.place.recordLength)
+      }
       broken = broken ?? Self.brokenInvariant(of: key, places, order)
     }
     if let broken { return broken }

@@ -42,7 +42,8 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     store: WarmStartStore, key: Fingerprint, label: String? = nil,
     checkpointInterval: UInt64 = Session.defaultCheckpointInterval
   ) {
-    self.init(store: store, key: key, label: label, checkpointInterval: checkpointInterval, host: .system)
+    self.init(
+      store: store, key: key, label: label, checkpointInterval: checkpointInterval, host: .system)
   }
 
   package init(

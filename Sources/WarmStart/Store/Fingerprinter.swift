@@ -132,7 +132,8 @@ extension Fingerprinter {
   /// A large block at a time: data sets are hashed at the speed of the SHA-256 underneath.
   private mutating func feed(_ values: [Double]) {
     let blockLength = 4096
-    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: min(blockLength, values.count)) { block in
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: min(blockLength, values.count)) {
+      block in
       values.withUnsafeBufferPointer { values in
         var start = 0
         while start < values.count {

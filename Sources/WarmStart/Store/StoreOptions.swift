@@ -31,7 +31,8 @@ public struct StoreOptions: Sendable {
 
   package func engineOptions(host: Host) -> EngineOptions {
     EngineOptions(
-      durability: durability, permissions: permissions, producer: producer ?? host.defaultProducer(),
+      durability: durability, permissions: permissions,
+      producer: producer ?? host.defaultProducer(),
       payloadLimit: min(max(payloadLimit, 0), FormatLimits.payload),
       segmentLimit: max(min(segmentLimit, sizeBudget / 16), 64 << 10),
       timeToLive: timeToLive > UInt64.max / 1_000_000_000 ? 0 : timeToLive * 1_000_000_000,
