@@ -160,7 +160,10 @@ final class Catalog {
       }
       try load(name, file)
     } catch {
-      guard !strict, case .store(let why) = error else { throw error }
+      guard case .store(let why) = error else { throw error }
+      if strict {
+        guard case .file(let error) = why, error.isForeign else { throw error }
+      }
       // A running fit goes on with what can be read.
       refused.insert(name.id)
       options.logger?.error("segment left out: \(why)")
@@ -196,6 +199,7 @@ final class Catalog {
   func endOwn(sealed: Bool) {
     guard let segment = own else { return }
     if sealed { segment.phase = .sealed }
+    if let size = try? segment.file?.size() { segment.fileBytes = size }
     segment.isLive = false
     own = nil
   }

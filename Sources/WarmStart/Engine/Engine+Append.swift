@@ -30,7 +30,7 @@ extension Engine {
           payload.withUnsafeBytes { frame.add(draft, payload: $0) }
           rest.removeFirst()
         }
-        try write(frame, durability: rest.isEmpty ? durability : .buffered)
+        try write(frame, durability: durability)
       }
     }
   }
@@ -58,7 +58,8 @@ extension Engine {
         guard !isClosed else { throw .closed(path: path) }
         let writer = try writerWithRoom(for: frame)
         try place(frame, writer)
-        try writePendingMarks()
+        if durability == .buffered { writer.acceptedBytes = writer.tail }
+        writePendingMarks()
         return (writer, writer.tail)
       }
       guard durability == .synced else { return }
@@ -77,13 +78,23 @@ extension Engine {
   package func flush() throws(StoreError) {
     let current = try appendLock.withLock { () throws(StoreError) -> (SegmentWriter, UInt64)? in
       guard !isClosed else { throw .closed(path: path) }
+      try throwUnsynced()
       return writer.map { ($0, $0.tail) }
     }
     guard let (writer, end) = current else { return }
     do throws(FileError) { try writer.sync(through: end) } catch {
-      appendLock.withLock { abandon(writer) }
-      throw .file(error)
+      try appendLock.withLock { () throws(StoreError) in
+        abandon(writer)
+        try throwUnsynced()
+      }
     }
+  }
+
+  /// Tells, once, that something accepted before may not be on stable storage.
+  func throwUnsynced() throws(StoreError) {
+    guard let error = unsynced else { return }
+    unsynced = nil
+    throw .file(error)
   }
 
   // MARK: With the append lock
@@ -157,6 +168,10 @@ extension Engine {
   private func abandon(_ abandoned: SegmentWriter) {
     guard writer === abandoned else { return }
     writer = nil
+    // What was accepted with the kernel only must still reach the disk, or be owned up to.
+    do throws(FileError) { try abandoned.sync(through: abandoned.acceptedBytes) } catch {
+      unsynced = error
+    }
     abandoned.release()
     stateLock.withLock { catalog.endOwn(sealed: false) }
   }

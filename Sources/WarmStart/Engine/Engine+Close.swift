@@ -11,21 +11,19 @@ extension Engine {
         isClosed = true
         stateLock.withLock { catalog.isClosed = true }
       }
-      guard let writer else { return writeMarksAlone() }
-      try writePendingMarks()
+      guard writer != nil else {
+        writeMarksAlone()
+        return try throwUnsynced()
+      }
+      writePendingMarks()
       sealWriter()
-      // Sealing failed: the log stays one, but must be as durable as a sealed segment.
-      guard self.writer == nil, catalogHasLog(writer.header.id) else { return }
-      do throws(FileError) { try writer.sync(through: writer.tail) } catch { throw .file(error) }
+      try throwUnsynced()
     }
   }
 
-  private func catalogHasLog(_ id: SegmentID) -> Bool {
-    stateLock.withLock { catalog.segments[id]?.phase == .log }
-  }
-
-  /// Adds a mark for each key whose lookup is to be noted. With the append lock held.
-  func writePendingMarks() throws(StoreError) {
+  /// Adds a mark for each key whose lookup is to be noted. With the append lock held. A mark that is
+  /// not written costs nothing but the order in which keys are evicted, so this never fails a save.
+  func writePendingMarks() {
     let marks = takePendingMarks()
     guard !marks.isEmpty, let writer else { return }
     let frame = Frame()
@@ -36,7 +34,9 @@ extension Engine {
     guard
       writer.hasRoom(bytes: frame.length, records: frame.recordCount, limit: options.segmentLimit)
     else { return }
-    try place(frame, writer)
+    do throws(StoreError) { try place(frame, writer) } catch {
+      options.logger?.warning("lookups were not noted: \(error)")
+    }
   }
 
   /// A process that only looked things up leaves a small log, without any sync: losing it in a power
@@ -45,7 +45,8 @@ extension Engine {
     guard !isReadOnly, stateLock.withLock({ !pendingMarks.isEmpty }) else { return }
     do throws(StoreError) {
       let writer = try startWriter(synced: false)
-      try writePendingMarks()
+      writePendingMarks()
+      guard self.writer === writer else { return }
       self.writer = nil
       stateLock.withLock { catalog.endOwn(sealed: false) }
       writer.release()

@@ -79,7 +79,8 @@ extension Engine {
     case .best: return places.first { $0.slots.contains(.best) }
     case .latest: return places.first { $0.slots.contains(.latest) }
     case .resume(let producer):
-      if let number = catalog.index.knownProducerNumber(producer),
+      // A final of nobody is nobody's claim.
+      if !producer.isEmpty, let number = catalog.index.knownProducerNumber(producer),
         let final = places.first(where: {
           $0.slots.contains(.final) && $0.place.producer == number
         })

@@ -50,7 +50,7 @@ extension Engine {
     for phase in [name.phase, .sealed] {
       let name = SegmentName(id: name.id, phase: phase)
       do throws(FileError) { return (name, try directory.open(name.description)) } catch {
-        if !error.isStale { throw .file(error) }
+        if !error.isStale, !error.isForeign { throw .file(error) }
       }
     }
     return nil

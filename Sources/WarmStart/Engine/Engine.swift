@@ -23,6 +23,8 @@ package final class Engine: @unchecked Sendable {
   // Guarded by appendLock.
   var writer: SegmentWriter?
   var isClosed = false
+  /// Why something that was accepted may not be on stable storage: for the next flush or close to tell.
+  var unsynced: FileError?
 
   /// Opens a directory. `create` makes it if it is missing.
   package init(

@@ -11,6 +11,8 @@ final class SegmentWriter: @unchecked Sendable {
   /// Where the next record begins.
   private(set) var tail: UInt64
   private(set) var footer = FooterBuilder()
+  /// Up to where records were accepted that nobody waits to see synced, bytes.
+  var acceptedBytes: UInt64 = 0
   private let directory: any Directory
 
   private let syncLock = Lock()

@@ -34,6 +34,11 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The file was renamed or removed, or its server forgot the handle: what is needed is a refresh.
   package var isStale: Bool { errno == ENOENT || errno == ESTALE }
 
+  /// What bears the name is no regular file, or a link: nothing of the store's.
+  package var isForeign: Bool {
+    operation == .open && [ELOOP, EINVAL, ENXIO, ENODEV, EISDIR].contains(errno)
+  }
+
   private var advice: String? {
     switch errno {
     case ENOSPC: "free space on this disk; the store goes on by itself after that"

@@ -46,6 +46,11 @@ package struct FooterTrailer: Equatable, Sendable {
   }
   var textOffset: Int { originOffset + 16 * originCount }
 
+  /// More than this the texts and the zeros behind them cannot take.
+  private var longestTexts: Int {
+    producerCount * (2 + FormatLimits.producer) + textCount * (2 + FormatLimits.label) + 8
+  }
+
   package func encoded() -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(Self.length)
@@ -114,7 +119,7 @@ package struct FooterTrailer: Equatable, Sendable {
     guard self.fileSize == fileSize, recordCount <= FormatLimits.records,
       replacedCount <= FormatLimits.replaced, originCount <= FormatLimits.tableEntries,
       producerCount <= FormatLimits.tableEntries, textCount <= 2 * FormatLimits.records + 1,
-      textOffset <= bodyLength, oldestStamp <= newestStamp, newestStamp < FormatLimits.stamp,
+      textOffset <= bodyLength, bodyLength - textOffset < longestTexts, oldestStamp <= newestStamp, newestStamp < FormatLimits.stamp,
       footerOffset >= UInt64(SegmentHeader.recordsStart(replaced: replacedCount))
     else { throw .malformed("trailer out of limits") }
   }

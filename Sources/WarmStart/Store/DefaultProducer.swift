@@ -2,9 +2,10 @@
 
 extension Host {
   /// Names this build of this program: the executable's name and sixteen hexadecimal digits of the
-  /// SHA-256 of its path, size and modification time.
+  /// SHA-256 of its path, size and modification time. Empty if that cannot be found out: then no final
+  /// is ever taken for one.
   func defaultProducer() -> String {
-    guard let identity = executable() else { return "unknown" }
+    guard let identity = executable() else { return "" }
     var fingerprinter = Fingerprinter()
     fingerprinter.absorb(identity.path, tag: "path")
     fingerprinter.absorb(identity.size, tag: "size")
