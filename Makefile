@@ -43,9 +43,14 @@ bench: deps
 	Benchmarks/run all
 
 install: deps
-	$(SWIFT) build -c release --static-swift-stdlib --product warmstart --scratch-path .build-install
-	install -D -m 755 .build-install/release/warmstart $(DESTDIR)$(PREFIX)/bin/warmstart
-	install -D -m 644 Tools/warmstart/warmstart.1 $(DESTDIR)$(PREFIX)/share/man/man1/warmstart.1
+	program=$$(Tools/build-static) && share=$(DESTDIR)$(PREFIX)/share && \
+	install -D -m 755 -s "$$program" $(DESTDIR)$(PREFIX)/bin/warmstart && \
+	install -D -m 644 Tools/warmstart/warmstart.1 $$share/man/man1/warmstart.1 && \
+	install -d $$share/bash-completion/completions $$share/zsh/site-functions \
+	  $$share/fish/vendor_completions.d && \
+	"$$program" --generate-completion-script bash > $$share/bash-completion/completions/warmstart && \
+	"$$program" --generate-completion-script zsh > $$share/zsh/site-functions/_warmstart && \
+	"$$program" --generate-completion-script fish > $$share/fish/vendor_completions.d/warmstart.fish
 
 clean:
-	rm -rf .build .build-install demo-out
+	rm -rf .build demo-out

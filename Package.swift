@@ -39,6 +39,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Tools/warmstart",
+      exclude: ["warmstart.1"],
       swiftSettings: strict),
     .target(name: "CO2Model", path: "Examples/co2-gam/Model", swiftSettings: strict),
     .executableTarget(

@@ -32,8 +32,9 @@ import Testing
     let file = package.appendingPathComponent("Tools/warmstart/warmstart.1").path
     let page = String(decoding: contents(file), as: UTF8.self)
     for verb in Self.verbs {
-      #expect(page.contains(".Nm \(verb)\n") || page.contains(".Cm \(verb)"), "\(verb)")
-      let words = Tool.run(verb, "--help").text.split { " \n[]<>|".contains($0) }
+      #expect(page.contains(".Nm warmstart \(verb)\n"), "\(verb)")
+      #expect(page.contains(".It Cm \(verb) "), "\(verb)")
+      let words = Tool.run(verb, "--help").text.split { " \n[]<>|.,;:".contains($0) }
       for option in Set(words.filter { $0.hasPrefix("--") }) {
         #expect(page.contains("Fl -\(option.dropFirst(2))"), "\(verb) \(option)")
       }

@@ -47,6 +47,6 @@ import WarmStart
     sample.patch(sample.segments[0]) { $0.removeLast(8) }
     let run = Tool.run("stat", sample.path, "--json")
     #expect(run.status == 65 && run.complainsOnce)
-    #expect(try run.objects(Statistics.self)[0].damagedRecords == 1)
+    #expect(try run.objects(Statistics.self)[0].damagedRecords > 0)
   }
 }

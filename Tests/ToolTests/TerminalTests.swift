@@ -29,7 +29,8 @@ import WarmStart
     ["ls"], ["ls", "--json"], ["show", "ab"], ["show", "ab", "--json"], ["fsck"],
   ])
   func aStoreSendsNoEscapeSequences(reading: [String]) throws {
-    let run = ReadingTests.run(reading, on: try Self.hostileStore().path)
+    let sample = try Self.hostileStore()
+    let run = ReadingTests.run(reading, on: sample.path)
     #expect(run.status == 0 && Self.isPlain(run.text))
     if reading == ["ls"] { #expect(run.lines.count == 2) }
   }
@@ -64,13 +65,13 @@ import WarmStart
 
   /// What a program writes to a terminal that is its standard output.
   private func onTerminal(_ command: [String], _ environment: [String]) throws -> String {
-    let master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
-    try #require(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0)
+    let master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
     defer { close(master) }
-    var name = [CChar](repeating: 0, count: 128)
-    try #require(ptsname_r(master, &name, name.count) == 0)
-    let bytes = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-    let slave = String(decoding: bytes, as: UTF8.self)
+    var number: Int32 = 0
+    // TIOCSPTLCK unlocks the other side, TIOCGPTN gives its number; Swift does not import them.
+    try #require(ioctl(master, 0x4004_5431, &number) == 0)
+    try #require(ioctl(master, 0x8004_5430, &number) == 0)
+    let slave = "/dev/pts/\(number)"
     let child = RunningTool(
       command, input: "/dev/null", output: slave, errors: "/dev/null", environment: environment)
     var shown: [UInt8] = []

@@ -75,13 +75,24 @@ struct RunningTool {
     let mode = O_WRONLY | O_CREAT
     posix_spawn_file_actions_addopen(&actions, 1, output, mode, 0o600)
     posix_spawn_file_actions_addopen(&actions, 2, errors, mode, 0o600)
+    // The threads that run tests block signals, which a child would inherit.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    posix_spawnattr_setsigmask(&attributes, &signals)
+    for signal in [SIGINT, SIGTERM, SIGPIPE] { sigaddset(&signals, signal) }
+    posix_spawnattr_setsigdefault(&attributes, &signals)
+    let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+    posix_spawnattr_setflags(&attributes, Int16(flags))
     let inherited = ProcessInfo.processInfo.environment
       .filter { !["NO_COLOR", "TERM"].contains($0.key) }.map { "\($0.key)=\($0.value)" }
     var arguments = command.map { strdup($0) } + [nil]
     var variables = (inherited + environment).map { strdup($0) } + [nil]
     defer { for text in arguments + variables { free(text) } }
     var child: pid_t = 0
-    let result = posix_spawnp(&child, command[0], &actions, nil, &arguments, &variables)
+    let result = posix_spawnp(&child, command[0], &actions, &attributes, &arguments, &variables)
     precondition(result == 0, "cannot start \(command[0]): \(String(cString: strerror(result)))")
     processID = child
   }

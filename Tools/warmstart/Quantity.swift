@@ -17,6 +17,11 @@ enum Quantity {
     return tenths(value) + " " + unit
   }
 
+  /// Such as `1 place` or `2 places`.
+  static func count(_ number: Int, _ what: String) -> String {
+    "\(number) \(what)\(number == 1 ? "" : "s")"
+  }
+
   /// The exact number, and in words where that is shorter.
   static func exactBytes(_ count: UInt64) -> String {
     count < 1024 ? "\(count)" : "\(count) (\(bytes(count)))"

@@ -81,13 +81,17 @@ struct OpenStore {
     try Failure.translating(path) { () throws(StoreError) in try body(self) }
   }
 
+  /// How many damaged places were met since the store was opened.
+  func damagedPlaces() throws(Failure) -> Int {
+    try ask { store throws(StoreError) in try store.engine.statistics().damagedRecords }
+  }
+
   /// How a reading verb ends: if damage was met, that is said, though what could be read was shown.
   func statusAfterReading() throws(Failure) -> ExitStatus {
-    let statistics = try ask { store throws(StoreError) in try store.engine.statistics() }
-    let places = statistics.damagedRecords
+    let places = try damagedPlaces()
     guard places > 0 else { return .done }
     StandardStreams.complain(
-      "damaged data met in \(path), \(places) \(places == 1 ? "place" : "places"); "
+      "damaged data met in \(path), \(Quantity.count(places, "place")); "
         + "`warmstart fsck` tells more")
     return .damagedData
   }

@@ -41,8 +41,12 @@ extension Engine {
     let names = try StoreError.wrapping { () throws(FileError) in
       try directory.list(limit: Catalog.nameLimit)
     }
-    return names.compactMap { SegmentName($0) }.filter { $0.phase != .temporary }
-      .sorted { $0.id < $1.id }
+    var phases: [SegmentID: SegmentName.Phase] = [:]
+    for name in names.compactMap({ SegmentName($0) }) where name.phase != .temporary {
+      // Under both names it is the sealed one.
+      if phases[name.id] != .sealed { phases[name.id] = name.phase }
+    }
+    return phases.map { SegmentName(id: $0.key, phase: $0.value) }.sorted { $0.id < $1.id }
   }
 
   /// A segment under the name that it has by now; nil if it is gone.

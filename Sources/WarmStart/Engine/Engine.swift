@@ -61,7 +61,7 @@ package final class Engine: @unchecked Sendable {
   private func holdsOnlyForeignFiles() throws(StoreError) -> Bool {
     do throws(FileError) {
       let names = try directory.list(limit: 1000)
-      return !names.isEmpty && !names.contains { SegmentName($0) != nil }
+      return names.contains { SegmentName($0) == nil }
     } catch { throw .file(error) }
   }
 

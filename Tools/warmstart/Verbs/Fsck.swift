@@ -48,12 +48,13 @@ struct Fsck: Verb {
     let verdict =
       found.damage.isEmpty
       ? Terminal.styled("clean", .good)
-      : Terminal.styled("damaged in \(found.damage.count) places", .bad)
+      : Terminal.styled("damaged in " + Quantity.count(found.damage.count, "place"), .bad)
     let torn =
       found.tornTails == 0 ? "" : ", \(found.tornTails) torn by a crash, which is no damage"
     try output.put(
-      line: "\(argument.store.printable): \(verdict): \(found.segments) segments, "
-        + "\(found.records) records, \(Quantity.bytes(found.bytes))\(torn)")
+      line: "\(argument.store.printable): \(verdict): "
+        + "\(Quantity.count(found.segments, "segment")), "
+        + "\(Quantity.count(found.records, "record")), \(Quantity.bytes(found.bytes))\(torn)")
   }
 
   private func json(_ found: Engine.Verification) -> JSONObject {

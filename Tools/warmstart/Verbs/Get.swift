@@ -43,8 +43,8 @@ struct Get: Verb {
       try store.engine.lookup(key, try question(about: key, store), countsAsUse: false)
     }
     guard let answer else {
-      if try store.statusAfterReading() == .damagedData {
-        throw Failure(.damagedData, "no entry of \(key) can be read")
+      if try store.damagedPlaces() > 0 {
+        throw Failure(.damagedData, "every entry of \(key) in \(store.path) is damaged")
       }
       throw Failure(.noSuchKey, "no key \(key) in \(store.path)")
     }

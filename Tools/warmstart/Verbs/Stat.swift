@@ -67,7 +67,7 @@ struct Stat: Verb {
       ("compression", statistics.storedBytes == 0 ? "-" : "\(Quantity.tenths(ratio)) to 1"),
       ("oldest", moment(statistics.oldestNanoseconds)),
       ("newest", moment(statistics.newestNanoseconds)),
-      ("damage", places == 0 ? "none met" : "\(places) \(places == 1 ? "place" : "places")"),
+      ("damage", places == 0 ? "none met" : Quantity.count(places, "place")),
     ]
   }
 }
