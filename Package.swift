@@ -62,7 +62,10 @@ let package = Package(
       name: "EngineTests", dependencies: ["WarmStart", "CWarmStart", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
-      name: "StoreTests", dependencies: ["WarmStart", "CWarmStart", "TestSupport"],
+      name: "StoreTests",
+      dependencies: [
+        "WarmStart", "CWarmStart", "TestSupport", .product(name: "Logging", package: "swift-log"),
+      ],
       resources: [.copy("Vectors")], swiftSettings: strict),
     .testTarget(
       name: "CrashTests", dependencies: ["WarmStart", "TestSupport", "checkpoint-writer"],

@@ -1,4 +1,5 @@
 #include "ws_fork.h"
+#include "ws_system.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -114,16 +115,22 @@ void ws_condition_wake_all(ws_condition *condition) {
 
 uint32_t ws_fork_generation(void) { return atomic_load_explicit(&generation, memory_order_relaxed); }
 
-void ws_descriptor_list(int descriptor) {
+int ws_descriptor_open(int directory, const char *name, int flags, uint32_t mode) {
   pthread_once(&once, install);
+  // Opened under the lock: a fork between opening and listing would leave the child a descriptor
+  // nobody knows, and with it the parent's lock on the file.
   pthread_mutex_lock(&registry);
-  if (descriptor_count == descriptor_room) {
-    descriptor_room = descriptor_room ? 2 * descriptor_room : 64;
-    descriptors = realloc(descriptors, descriptor_room * sizeof *descriptors);
-    must(descriptors ? 0 : ENOMEM, "realloc");
+  int descriptor = ws_open_at(directory, name, flags, mode);
+  if (descriptor >= 0) {
+    if (descriptor_count == descriptor_room) {
+      descriptor_room = descriptor_room ? 2 * descriptor_room : 64;
+      descriptors = realloc(descriptors, descriptor_room * sizeof *descriptors);
+      must(descriptors ? 0 : ENOMEM, "realloc");
+    }
+    descriptors[descriptor_count++] = descriptor;
   }
-  descriptors[descriptor_count++] = descriptor;
   pthread_mutex_unlock(&registry);
+  return descriptor;
 }
 
 int ws_descriptor_close(int descriptor, uint32_t opened_in) {

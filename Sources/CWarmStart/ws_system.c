@@ -1,4 +1,5 @@
 #include "ws_system.h"
+#include "ws_fork.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -52,7 +53,8 @@ struct entry {  // linux_dirent64
 
 int ws_list(int directory, bool (*visit)(void *context, const char *name), void *context) {
   // A descriptor of its own: the position in a directory belongs to the open file description.
-  int own = ws_open_at(directory, ".", O_RDONLY | O_DIRECTORY, 0);
+  int own = ws_descriptor_open(directory, ".", O_RDONLY | O_DIRECTORY, 0);
+  uint32_t generation = ws_fork_generation();
   if (own < 0) return own;
   char buffer[32768] __attribute__((aligned(8)));
   int result = 0;
@@ -68,6 +70,6 @@ int ws_list(int directory, bool (*visit)(void *context, const char *name), void 
     }
   }
 done:
-  close(own);
+  ws_descriptor_close(own, generation);
   return result;
 }

@@ -51,6 +51,7 @@ private final class FixedFile: File {
     self.isLocked = isLocked
   }
 
+  func renamed(to name: String) {}
   func size() throws(FileError) -> UInt64 { UInt64(bytes.count) }
   func linkCount() throws(FileError) -> UInt32 { 1 }
 

@@ -29,8 +29,8 @@ void ws_condition_wake_all(ws_condition *);
 // Counts the forks between the first process of this line and the calling one.
 uint32_t ws_fork_generation(void);
 
-// From here on the descriptor is closed in every child that a fork makes.
-void ws_descriptor_list(int descriptor);
+// As ws_open_at; the descriptor is closed in every child that a fork makes from its first moment on.
+int ws_descriptor_open(int directory, const char *name, int flags, uint32_t mode);
 // Takes it off the list and closes it, unless `generation` is of a parent: then the child's handler
 // closed it already, and the number may belong to someone else. Returns 0 or errno.
 int ws_descriptor_close(int descriptor, uint32_t generation);

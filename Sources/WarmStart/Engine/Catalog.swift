@@ -29,6 +29,7 @@ final class Catalog {
   /// Keys whose slots must be filled anew from all records.
   private var unsettled: Set<Fingerprint> = []
   private var watch = DirectoryWatch()
+  var clockWatch: ClockWatch
   private var clockOfUse: UInt64 = 0
   private(set) var temporaries: [SegmentName] = []
 
@@ -50,6 +51,7 @@ final class Catalog {
     self.directory = directory
     self.host = host
     self.options = options
+    clockWatch = ClockWatch(wall: host.wallClock(), monotonic: host.monotonicClock())
   }
 
   /// Why a step must be taken again or given up.
@@ -260,7 +262,7 @@ final class Catalog {
     case .removal:
       if index.remove(key, through: stamp) { unsettled.insert(key) }
     case .accessMark:
-      index.noteLookup(key, at: writeSeconds)
+      index.insertMark(key, at: writeSeconds)
     }
   }
 

@@ -11,32 +11,43 @@ extension Engine {
         isClosed = true
         stateLock.withLock { catalog.isClosed = true }
       }
-      guard writer != nil else {
-        writeMarksAlone()
-        return try throwUnsynced()
+      if writer != nil {
+        writePendingMarks()
+        sealWriter()
       }
-      writePendingMarks()
-      sealWriter()
+      writeMarksAlone()
       try throwUnsynced()
     }
   }
 
   /// Adds a mark for each key whose lookup is to be noted. With the append lock held. A mark that is
   /// not written costs nothing but the order in which keys are evicted, so this never fails a save.
+  ///
+  /// Marks that do not fit into the segment wait for the next one.
   func writePendingMarks() {
+    let length = RecordHeader.length(texts: 0)
+    guard let writer, hasRoom(writer, bytes: length, records: 1) else { return }
     let marks = takePendingMarks()
-    guard !marks.isEmpty, let writer else { return }
+    guard !marks.isEmpty else { return }
     let frame = Frame()
-    for (key, _) in marks {
+    var left: [Fingerprint: UInt64] = [:]
+    for (key, time) in marks {
+      guard hasRoom(writer, bytes: frame.length + length, records: frame.recordCount + 1) else {
+        left[key] = time
+        continue
+      }
       frame.add(
-        Draft(kind: .accessMark, key: key), payload: UnsafeRawBufferPointer(start: nil, count: 0))
+        Draft(kind: .accessMark, key: key, writeTime: time),
+        payload: UnsafeRawBufferPointer(start: nil, count: 0))
     }
-    guard
-      writer.hasRoom(bytes: frame.length, records: frame.recordCount, limit: options.segmentLimit)
-    else { return }
+    if !left.isEmpty { stateLock.withLock { pendingMarks.merge(left) { max($0, $1) } } }
     do throws(StoreError) { try place(frame, writer) } catch {
       options.logger?.warning("lookups were not noted: \(error)")
     }
+  }
+
+  private func hasRoom(_ writer: SegmentWriter, bytes: Int, records: Int) -> Bool {
+    writer.hasRoom(bytes: bytes, records: records, limit: options.segmentLimit)
   }
 
   /// A process that only looked things up leaves a small log, without any sync: losing it in a power

@@ -96,16 +96,29 @@ extension Engine {
   ) throws(SegmentReader.RecordFailure) -> ReadRecord {
     let place = chosen.place.place
     let reader = SegmentReader(file: chosen.file, id: chosen.id)
+    var usedSpare = false
     let record = try reader.record(
       at: place.offset, headerLength: place.headerLength, storedLength: place.storedLength,
       salt: chosen.salt, payloadLimit: options.payloadLimit
     ) {
-      chosen.isSealed ? reader.spareHeader(at: place.offset, key: key) : nil
+      usedSpare = true
+      return chosen.isSealed ? reader.spareHeader(at: place.offset, key: key) : nil
     }
     guard record.header.key == key, record.header.stamp == place.stamp else {
       throw .damaged("record of another key")
     }
+    if usedSpare { reportHeader(of: place, key: key, in: chosen.name) }
     return record
+  }
+
+  /// Nothing was lost, since the footer says the same; but the disk is not to be trusted.
+  private func reportHeader(of place: Place, key: Fingerprint, in name: String) {
+    stateLock.withLock {
+      catalog.report(
+        Damage(
+          segment: name, offset: place.offset, length: UInt64(place.headerLength),
+          what: "record header; read by the footer", key: key))
+    }
   }
 
   // MARK: Use and age, with the state lock
@@ -123,11 +136,11 @@ extension Engine {
   private func noteUse(_ key: Fingerprint) {
     guard !isReadOnly, let use = catalog.index.lastUse(of: key) else { return }
     let now = host.wallClock()
-    let noted = UInt64(use.lookedUp) * 1_000_000_000
-    let interval = options.timeToLive == 0 ? 86_400_000_000_000 : options.timeToLive / 30
-    guard noted == 0 || now > noted && now - noted > interval else { return }
     catalog.index.noteLookup(key, at: UInt32(clamping: now / 1_000_000_000))
-    guard pendingMarks.count < Self.pendingMarkLimit else { return }
+    let marked = UInt64(use.marked) * 1_000_000_000
+    let interval = options.timeToLive == 0 ? 86_400_000_000_000 : options.timeToLive / 30
+    guard marked == 0 || now > marked && now - marked > interval else { return }
+    guard pendingMarks.count < Self.pendingMarkLimit || pendingMarks[key] != nil else { return }
     pendingMarks[key] = now
   }
 

@@ -9,10 +9,12 @@ package struct Draft: Sendable {
   package var runID: String
   package var producer: String
   package var label: String
+  /// Of an access mark, when the key was looked up; everything else is written when it is written.
+  package var writeTime: UInt64
 
   package init(
     kind: RecordKind, key: Fingerprint, objective: Double? = nil, iteration: UInt64? = nil,
-    runID: String = "", producer: String = "", label: String = ""
+    runID: String = "", producer: String = "", label: String = "", writeTime: UInt64 = 0
   ) {
     self.kind = kind
     self.key = key
@@ -21,6 +23,7 @@ package struct Draft: Sendable {
     self.runID = runID
     self.producer = producer
     self.label = label
+    self.writeTime = writeTime
   }
 }
 
@@ -39,6 +42,7 @@ final class Frame {
   deinit { memory.deallocate() }
 
   var recordCount: Int { headers.count }
+  var holdsRemoval: Bool { headers.contains { $0.kind == .removal } }
 
   func reset() {
     length = 0
@@ -49,7 +53,7 @@ final class Frame {
   /// Adds a record; its payload is compressed into place.
   func add(_ draft: Draft, payload: UnsafeRawBufferPointer) {
     var header = RecordHeader(
-      kind: draft.kind, stamp: 0, writeTime: 0,
+      kind: draft.kind, stamp: 0, writeTime: draft.writeTime,
       origin: Origin(segment: SegmentID(creation: 0, random: 0), number: 0), key: draft.key,
       number: 0)
     header.objective = draft.objective.flatMap { $0.isFinite ? $0 : nil }
@@ -82,7 +86,7 @@ final class Frame {
       var header = header
       header.number = UInt32(first + index)
       header.stamp = stamp + UInt64(index)
-      header.writeTime = writeTime
+      if header.kind != .accessMark { header.writeTime = writeTime }
       header.origin = Origin(segment: segment.id, number: header.number)
       header.syncedBytes = syncedBytes
       let place = offset + UInt64(at)

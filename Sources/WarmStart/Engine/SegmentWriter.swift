@@ -55,7 +55,9 @@ final class SegmentWriter: @unchecked Sendable {
         guard try file.tryLock(.exclusive), try file.linkCount() > 0 else { continue }
         try writeWhole(header.encoded(), to: file, at: 0)
         if synced { try file.syncData() }
-        try directory.rename(temporary, to: SegmentName(id: id, phase: .log).description)
+        let name = SegmentName(id: id, phase: .log).description
+        try directory.rename(temporary, to: name)
+        file.renamed(to: name)
         if synced { try directory.sync() }
       } catch {
         if error.operation == .rename, error.errno == ENOENT { continue }

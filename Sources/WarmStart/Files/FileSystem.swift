@@ -43,6 +43,8 @@ package protocol Directory: AnyObject, Sendable {
 package protocol File: AnyObject, Sendable {
   /// For messages.
   var path: String { get }
+  /// The file has another name by now; for messages. Before anybody else has the file.
+  func renamed(to name: String)
   /// Length in bytes.
   func size() throws(FileError) -> UInt64
   /// The number of names this file has; 0 once it was unlinked.

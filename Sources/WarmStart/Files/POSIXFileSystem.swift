@@ -8,7 +8,7 @@ package struct POSIXFileSystem: FileSystem {
   package init() {}
 
   package func openDirectory(_ path: String) throws(FileError) -> any Directory {
-    let descriptor = ws_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0)
+    let descriptor = ws_descriptor_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0)
     guard descriptor >= 0 else { throw FileError(.open, path: path, errno: -descriptor) }
     return POSIXDirectory(Descriptor(descriptor), path: path)
   }
@@ -43,10 +43,10 @@ final class Descriptor: Sendable {
   let number: Int32
   private let generation: UInt32
 
+  /// Takes over what `ws_descriptor_open` gave.
   init(_ number: Int32) {
     self.number = number
     generation = ws_fork_generation()
-    ws_descriptor_list(number)
   }
 
   deinit { _ = ws_descriptor_close(number, generation) }
@@ -86,7 +86,7 @@ final class POSIXDirectory: Directory {
 
   func open(_ name: String) throws(FileError) -> any File {
     let full = pathOf(name)
-    let number = ws_open_at(descriptor.number, name, O_RDONLY | O_NOFOLLOW, 0)
+    let number = ws_descriptor_open(descriptor.number, name, O_RDONLY | O_NOFOLLOW, 0)
     guard number >= 0 else { throw FileError(.open, path: full, errno: -number) }
     let file = POSIXFile(Descriptor(number), path: full)
     guard try file.isRegular() else { throw FileError(.open, path: full, errno: EINVAL) }
@@ -96,7 +96,7 @@ final class POSIXDirectory: Directory {
   func create(_ name: String, permissions: Permissions) throws(FileError) -> any File {
     let full = pathOf(name)
     let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW
-    let number = ws_open_at(descriptor.number, name, flags, permissions.fileMode)
+    let number = ws_descriptor_open(descriptor.number, name, flags, permissions.fileMode)
     guard number >= 0 else { throw FileError(.create, path: full, errno: -number) }
     let file = POSIXFile(Descriptor(number), path: full)
     // The umask of a user who shares a directory with a group must not shut the group out.
@@ -141,13 +141,18 @@ extension Descriptor {
   }
 }
 
-final class POSIXFile: File {
-  let path: String
+final class POSIXFile: File, @unchecked Sendable {
+  private(set) var path: String
   private let descriptor: Descriptor
 
   init(_ descriptor: Descriptor, path: String) {
     self.descriptor = descriptor
     self.path = path
+  }
+
+  func renamed(to name: String) {
+    let folder = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { path[...$0] } ?? ""
+    path = folder + name
   }
 
   func isRegular() throws(FileError) -> Bool { try descriptor.status(path).regular }

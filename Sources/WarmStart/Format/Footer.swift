@@ -119,7 +119,8 @@ package struct FooterTrailer: Equatable, Sendable {
     guard self.fileSize == fileSize, recordCount <= FormatLimits.records,
       replacedCount <= FormatLimits.replaced, originCount <= FormatLimits.tableEntries,
       producerCount <= FormatLimits.tableEntries, textCount <= 2 * FormatLimits.records + 1,
-      textOffset <= bodyLength, bodyLength - textOffset < longestTexts, oldestStamp <= newestStamp, newestStamp < FormatLimits.stamp,
+      textOffset <= bodyLength, bodyLength - textOffset < longestTexts, oldestStamp <= newestStamp,
+      newestStamp < FormatLimits.stamp,
       footerOffset >= UInt64(SegmentHeader.recordsStart(replaced: replacedCount))
     else { throw .malformed("trailer out of limits") }
   }

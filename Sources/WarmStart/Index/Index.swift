@@ -6,9 +6,11 @@ package struct Index: Sendable {
   // By the number of the key. A key whose one record fills every slot, as most do, takes a place and
   // nothing more; for the others the place says where to look: `empty` or `elsewhere`.
   private var places: [Place] = []
-  // When the key was last saved and last looked up: seconds since 1970, 0 for never.
+  // When the key was last saved, last looked up, and last looked up as far as a mark tells: seconds
+  // since 1970, 0 for never.
   private var saves: [UInt32] = []
   private var lookups: [UInt32] = []
+  private var marks: [UInt32] = []
   private var states: [Int: KeyState] = [:]
 
   private var originNumbers: [SegmentID: UInt32] = [:]
@@ -34,6 +36,7 @@ package struct Index: Sendable {
     places.reserveCapacity(places.count + more)
     saves.reserveCapacity(saves.count + more)
     lookups.reserveCapacity(lookups.count + more)
+    marks.reserveCapacity(marks.count + more)
   }
 
   // MARK: Names by number
@@ -120,6 +123,13 @@ package struct Index: Sendable {
     lookups[number] = max(lookups[number], time)
   }
 
+  /// Takes an access mark into account: the key was looked up at `time`, seconds since 1970.
+  package mutating func insertMark(_ key: Fingerprint, at time: UInt32) {
+    noteLookup(key, at: time)
+    let number = row(of: key)
+    marks[number] = max(marks[number], time)
+  }
+
   /// Forgets what fills the slots of a key, before they are filled anew from all records.
   package mutating func forget(_ key: Fingerprint) {
     guard let number = table.number(of: key) else { return }
@@ -140,9 +150,10 @@ package struct Index: Sendable {
     return places(number)
   }
 
-  /// When the key was last saved and last looked up: seconds since 1970, 0 for never.
-  package func lastUse(of key: Fingerprint) -> (saved: UInt32, lookedUp: UInt32)? {
-    table.number(of: key).map { (saves[$0], lookups[$0]) }
+  /// When the key was last saved, last looked up, and last looked up as far as a mark tells: seconds
+  /// since 1970, 0 for never.
+  package func lastUse(of key: Fingerprint) -> (saved: UInt32, lookedUp: UInt32, marked: UInt32)? {
+    table.number(of: key).map { (saves[$0], lookups[$0], marks[$0]) }
   }
 
   /// Every key that has an entry, and its places, in the order of arrival.
@@ -169,6 +180,7 @@ package struct Index: Sendable {
       places.append(Self.marker(Self.empty))
       saves.append(0)
       lookups.append(0)
+      marks.append(0)
     }
     return number
   }

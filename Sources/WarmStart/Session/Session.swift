@@ -24,8 +24,9 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   private let lock = Lock()
   // Guarded by lock.
   private var preloaded: WarmStartEntry?
-  private var best: Double?
-  private var lastWrite: UInt64?
+  private var written = Turn()
+  private var underWay: [UInt64: Turn] = [:]
+  private var turnsTaken: UInt64 = 0
   private var error: StoreError?
 
   /// An objective must be lower than the best by more than this to be written at once.
@@ -141,9 +142,9 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     // The turn is taken before the write, so that of two threads with the same news one writes, and
     // given back if the write fails.
     guard let turn = lock.withLock({ takeTurn(objective, now) }) else { return false }
-    return save(payload, .checkpoint, objective, iteration, store) {
-      lock.withLock { giveBack(turn) }
-    }
+    let hasWritten = save(payload, .checkpoint, objective, iteration, store)
+    lock.withLock { endTurn(turn, hasWritten: hasWritten) }
+    return hasWritten
   }
 
   /// Saves the result of the fit, at once and onto stable storage, as a final entry. Gives whether it
@@ -169,12 +170,12 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     _ payload: UnsafeRawBufferPointer, objective: Double? = nil, iteration: UInt64? = nil
   ) -> Bool {
     guard let store else { return false }
-    return save(payload, .final, objective, iteration, store) {}
+    return save(payload, .final, objective, iteration, store)
   }
 
   private func save(
     _ payload: UnsafeRawBufferPointer, _ kind: EntryKind, _ objective: Double?,
-    _ iteration: UInt64?, _ store: WarmStartStore, ifItFails: () -> Void
+    _ iteration: UInt64?, _ store: WarmStartStore
   ) -> Bool {
     do throws(StoreError) {
       try store.save(
@@ -182,7 +183,6 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
         run: runID)
       return true
     } catch {
-      ifItFails()
       note(error)
       return false
     }
@@ -195,27 +195,33 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
 
   // MARK: Rate limit, with the lock
 
-  /// What was true before a turn, and what the turn made of it.
+  /// The best objective and the latest time of the checkpoints that were written, or are about to be.
   private struct Turn {
-    var best: (before: Double?, after: Double?)
-    var lastWrite: (before: UInt64?, after: UInt64)
+    var best: Double?
+    var time: UInt64?
+
+    mutating func add(_ other: Turn) {
+      best = [best, other.best].compactMap { $0 }.min()
+      time = [time, other.time].compactMap { $0 }.max()
+    }
   }
 
-  private func takeTurn(_ objective: Double?, _ now: UInt64) -> Turn? {
-    let improves = objective.map { $0 < (best ?? .infinity) - Self.improvement } ?? false
-    let due = lastWrite.map { now - min($0, now) >= checkpointInterval } ?? true
+  /// The number of the turn, if this is worth a write.
+  private func takeTurn(_ objective: Double?, _ now: UInt64) -> UInt64? {
+    var last = written
+    for turn in underWay.values { last.add(turn) }
+    let improves = objective.map { $0 < (last.best ?? .infinity) - Self.improvement } ?? false
+    let due = last.time.map { now - min($0, now) >= checkpointInterval } ?? true
     guard improves || due else { return nil }
-    let after = objective.map { min($0, best ?? .infinity) } ?? best
-    let turn = Turn(best: (best, after), lastWrite: (lastWrite, now))
-    best = after
-    lastWrite = now
-    return turn
+    turnsTaken += 1
+    underWay[turnsTaken] = Turn(best: objective, time: now)
+    return turnsTaken
   }
 
-  /// Undoes a turn, unless another thread has taken one since.
-  private func giveBack(_ turn: Turn) {
-    if best == turn.best.after { best = turn.best.before }
-    if lastWrite == turn.lastWrite.after { lastWrite = turn.lastWrite.before }
+  /// A turn counts for good only if it wrote.
+  private func endTurn(_ number: UInt64, hasWritten: Bool) {
+    guard let turn = underWay.removeValue(forKey: number), hasWritten else { return }
+    written.add(turn)
   }
 }
 

@@ -29,13 +29,16 @@ public struct StoreOptions: Sendable {
   /// The values named above.
   public init() {}
 
+  /// Seconds; more is longer than stamps last, and so for ever.
+  private static let longestLife = FormatLimits.stamp / 1_000_000_000
+
   package func engineOptions(host: Host) -> EngineOptions {
     EngineOptions(
       durability: durability, permissions: permissions,
       producer: producer ?? host.defaultProducer(),
       payloadLimit: min(max(payloadLimit, 0), FormatLimits.payload),
-      segmentLimit: max(min(segmentLimit, sizeBudget / 16), 64 << 10),
-      timeToLive: timeToLive > UInt64.max / 1_000_000_000 ? 0 : timeToLive * 1_000_000_000,
+      segmentLimit: max(min(segmentLimit, sizeBudget / 16, FormatLimits.file / 2), 64 << 10),
+      timeToLive: timeToLive > Self.longestLife ? 0 : timeToLive * 1_000_000_000,
       openFiles: max(openFiles, 2), logger: logger)
   }
 }

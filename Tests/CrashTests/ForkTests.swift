@@ -1,0 +1,95 @@
+// Processes that fork with a store open.
+
+import Glibc
+import TestSupport
+import Testing
+import WarmStart
+import checkpoint_writer
+
+extension CrashTests {
+  private func arguments(
+    _ directory: TemporaryDirectory, count: Int = 0
+  ) -> KeyValuePairs<String, Any> {
+    [
+      "store": directory.appending("store"), "count": count, "producer": "fork",
+      "durability": "synced", "segment": 64 << 10,
+    ]
+  }
+
+  @Test(.timeLimit(.minutes(2))) func parentAndChildOfAForkSaveAndFindBoth() throws {
+    let directory = TemporaryDirectory()
+    let program = try RunningProgram.start("fork-both", arguments(directory))
+    let end = program.finish()
+    #expect(end == .exit(0) && program.lines == ["closed"], "\(program.lines)")
+
+    let store = try WarmStartStore.open(at: directory.appending("store"))
+    let engine = try store.engine()
+    #expect(try engine.verify(.payloads).damage.isEmpty)
+    // Each of the three wrote segments of its own.
+    let segments = try (0..<3).map { writer in
+      Set(try engine.entries(of: Write.fingerprint(writer)).map(\.segment))
+    }
+    #expect(segments.allSatisfy { !$0.isEmpty })
+    #expect(segments[0].isDisjoint(with: segments[1].union(segments[2])))
+    #expect(segments[1].isDisjoint(with: segments[2]))
+    for (writer, index) in [(0, 2), (1, 1), (2, 0)] {
+      let entry = try #require(try store.lookupLatest(Write.fingerprint(writer)))
+      let write = Write(seed: 1, writer: writer, index: index, to: writer)
+      #expect(write.discrepancy(entry) == nil)
+    }
+  }
+
+  @Test(.timeLimit(.minutes(2))) func theLockOfAParentDiesWithItThoughItsChildLives() throws {
+    let directory = TemporaryDirectory()
+    let program = try RunningProgram.start("fork-orphan", arguments(directory))
+    try #require(program.read { $0 == "parent saved" }, "\(program.lines)")
+    try #require(program.read { $0 == "child saved" }, "\(program.lines)")
+    let logs = listing(directory.appending("store")).filter { $0.hasSuffix(".log") }
+    try #require(logs.count == 2)
+    #expect(logs.map { isLocked(directory.appending("store/\($0)")) } == [true, true])
+    program.kill()
+    #expect(program.wait() == .signal(SIGKILL))
+    // The older one, whose name sorts first, is the parent's.
+    #expect(logs.map { isLocked(directory.appending("store/\($0)")) } == [false, true])
+    // The child goes on all the same. The output ends when it does.
+    program.endInput()
+    program.readToEnd()
+    #expect(program.lines.last == "child closed", "\(program.lines)")
+    #expect(
+      listing(directory.appending("store")).map { $0.suffix(4) }.sorted() == [".log", ".seg"])
+    let store = try WarmStartStore.open(at: directory.appending("store"))
+    #expect(try store.engine().verify(.payloads).damage.isEmpty)
+    for (writer, index) in [(0, 0), (1, 1)] {
+      let entry = try #require(try store.lookupLatest(Write.fingerprint(writer)))
+      let write = Write(seed: 1, writer: writer, index: index, to: writer)
+      #expect(write.discrepancy(entry) == nil)
+    }
+  }
+
+  private func isLocked(_ path: String) -> Bool {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    defer { close(descriptor) }
+    return flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
+  }
+
+  /// Several times over, since every segment that a store has makes the next child slower.
+  @Test(.timeLimit(.minutes(5)), arguments: 1...8)
+  func aChildForkedInTheMidstOfASaveNeitherHangsNorKeepsAFile(round: Int) throws {
+    let directory = TemporaryDirectory()
+    let forks = 25
+    let program = try RunningProgram.start("fork-storm", arguments(directory, count: forks))
+    let end = program.finish()
+    try #require(end == .exit(0), "\(program.lines)")
+    let words = (program.lines.last ?? "").split(separator: " ").compactMap { Int($0) }
+    try #require(words.count == 2, "\(program.lines)")
+    print("forks, saves meanwhile: \(words)")
+    #expect(words[0] == forks && words[1] > forks)
+
+    let store = try WarmStartStore.open(at: directory.appending("store"))
+    #expect(try store.engine().verify(.payloads).damage.isEmpty)
+    for child in 1...forks {
+      let entry = try #require(try store.lookupLatest(Write.fingerprint(child)))
+      #expect(Write(seed: 1, writer: child, index: 0, to: child).discrepancy(entry) == nil)
+    }
+  }
+}

@@ -1,0 +1,147 @@
+// The real file system, which fails when the test says so and remembers what was not synced.
+
+import Glibc
+import Synchronization
+import WarmStart
+
+/// Fails writes and syncs by what the test decides, and knows which files have unsynced bytes.
+final class FaultyFiles: FileSystem, @unchecked Sendable {
+  /// Gives the error number a write of these bytes fails with, or nil.
+  typealias WriteFault = @Sendable (UnsafeRawBufferPointer) -> Int32?
+  /// Gives the error number a sync fails with, or nil.
+  typealias SyncFault = @Sendable () -> Int32?
+
+  private let files = POSIXFileSystem()
+  private let lock = Lock()
+  // Guarded by lock.
+  private var writeFault: WriteFault?
+  private var syncFault: SyncFault?
+  private var dirty: Set<ObjectIdentifier> = []
+  private var syncs = 0
+
+  func failWrites(_ fault: WriteFault?) { lock.withLock { writeFault = fault } }
+  func failSyncs(_ fault: SyncFault?) { lock.withLock { syncFault = fault } }
+
+  /// Files with bytes that were written and not synced.
+  var unsyncedFiles: Int { lock.withLock { dirty.count } }
+  /// Syncs of files so far.
+  var syncCount: Int { lock.withLock { syncs } }
+
+  func openDirectory(_ path: String) throws(FileError) -> any Directory {
+    FaultyDirectory(try files.openDirectory(path), self)
+  }
+
+  func createDirectory(
+    _ path: String, permissions: Permissions
+  ) throws(FileError) -> any Directory {
+    FaultyDirectory(try files.createDirectory(path, permissions: permissions), self)
+  }
+
+  fileprivate func willWrite(
+    _ bytes: UnsafeRawBufferPointer, to file: FaultyFile
+  ) throws(FileError) {
+    let fault = lock.withLock { writeFault }
+    if let error = fault?(bytes) { throw FileError(.write, path: file.path, errno: error) }
+    lock.withLock { _ = dirty.insert(ObjectIdentifier(file)) }
+  }
+
+  fileprivate func willSync(_ file: FaultyFile) throws(FileError) {
+    let fault = lock.withLock {
+      syncs += 1
+      return syncFault
+    }
+    if let error = fault?() { throw FileError(.sync, path: file.path, errno: error) }
+  }
+
+  fileprivate func didSync(_ file: FaultyFile) {
+    lock.withLock { _ = dirty.remove(ObjectIdentifier(file)) }
+  }
+}
+
+private final class FaultyDirectory: Directory {
+  private let directory: any Directory
+  private let faults: FaultyFiles
+
+  init(_ directory: any Directory, _ faults: FaultyFiles) {
+    self.directory = directory
+    self.faults = faults
+  }
+
+  var path: String { directory.path }
+  func list(limit: Int) throws(FileError) -> [String] { try directory.list(limit: limit) }
+  func modificationTime() throws(FileError) -> Int64 { try directory.modificationTime() }
+  func open(_ name: String) throws(FileError) -> any File {
+    FaultyFile(try directory.open(name), faults)
+  }
+  func create(_ name: String, permissions: Permissions) throws(FileError) -> any File {
+    FaultyFile(try directory.create(name, permissions: permissions), faults)
+  }
+  func rename(_ name: String, to newName: String) throws(FileError) {
+    try directory.rename(name, to: newName)
+  }
+  func unlink(_ name: String) throws(FileError) { try directory.unlink(name) }
+  func sync() throws(FileError) { try directory.sync() }
+}
+
+private final class FaultyFile: File {
+  private let file: any File
+  private let faults: FaultyFiles
+
+  init(_ file: any File, _ faults: FaultyFiles) {
+    self.file = file
+    self.faults = faults
+  }
+
+  var path: String { file.path }
+  func size() throws(FileError) -> UInt64 { try file.size() }
+  func renamed(to name: String) { file.renamed(to: name) }
+  func linkCount() throws(FileError) -> UInt32 { try file.linkCount() }
+  func read(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) throws(FileError) -> Int {
+    try file.read(into: buffer, at: offset)
+  }
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
+    try faults.willWrite(bytes, to: self)
+    try file.write(bytes, at: offset)
+  }
+  func syncData() throws(FileError) {
+    try faults.willSync(self)
+    try file.syncData()
+    faults.didSync(self)
+  }
+  func truncate(to size: UInt64) throws(FileError) { try file.truncate(to: size) }
+  func tryLock(_ kind: LockKind) throws(FileError) -> Bool { try file.tryLock(kind) }
+  func unlock() throws(FileError) { try file.unlock() }
+}
+
+/// Whether the bytes begin with a record of this kind.
+func isRecord(_ bytes: UnsafeRawBufferPointer, _ kind: RecordKind) -> Bool {
+  bytes.count > 10 && bytes.prefix(4).elementsEqual("WREc".utf8) && bytes[10] == kind.rawValue
+}
+
+/// Whether the bytes end in a footer's trailer.
+func isFooter(_ bytes: UnsafeRawBufferPointer) -> Bool {
+  bytes.count >= 128 && bytes.suffix(128).prefix(6).elementsEqual("WSFoot".utf8)
+}
+
+extension Bench {
+  /// A host whose files fail when told to.
+  func host(_ files: FaultyFiles) -> Host {
+    var host = host()
+    host.files = files
+    return host
+  }
+}
+
+/// Says yes as often as it was told to.
+final class Countdown: Sendable {
+  private let left: Atomic<Int>
+
+  init(_ count: Int) { left = Atomic(count) }
+
+  /// Whether it has been asked as often.
+  var isOver: Bool { left.load(ordering: .relaxed) <= 0 }
+
+  func next() -> Bool { left.subtract(1, ordering: .relaxed).oldValue > 0 }
+}

@@ -1,0 +1,160 @@
+// Many threads on one store, and on several stores of one directory.
+
+import Glibc
+import TestSupport
+import Testing
+import WarmStart
+
+@Suite struct ThreadTests {
+  private let bench = Bench()
+
+  @Test func manyThreadsSaveAndLookUpWithoutLosingAnything() throws {
+    let store = try bench.open {
+      $0.durability = .buffered
+      $0.segmentLimit = 128 << 10
+    }
+    let failures = Notes<String>()
+    onThreads(8) { thread in
+      for step in 0..<300 {
+        do {
+          let number = thread * 1000 + step
+          try store.save(noise(number, count: 200), for: key(number), objective: Double(step))
+          try store.save(payload(number), for: key(step % 10), objective: Double(-number))
+          let back = try store.lookup(key(number))
+          if back?.payload != noise(number, count: 200), number >= 10 {
+            failures.add("\(number) is not there")
+          }
+          if step % 50 == 0 { _ = try store.keys }
+          if step % 60 == 0 { _ = try store.statistics }
+        } catch { failures.add("\(error)") }
+      }
+    }
+    #expect(failures.all == [])
+    #expect(try store.statistics.records >= 4800)
+    try store.close()
+    let reopened = try bench.open()
+    for thread in 0..<8 {
+      for step in 10..<300 {
+        let number = thread * 1000 + step
+        #expect(try reopened.lookup(key(number))?.payload == noise(number, count: 200))
+      }
+    }
+    #expect(try reopened.lookup(key(9))?.objective == -7299)
+    #expect(try reopened.statistics.damagedRecords == 0)
+  }
+
+  @Test func stampsOfManyThreadsAllDiffer() throws {
+    let store = try bench.open { $0.durability = .buffered }
+    onThreads(8) { thread in
+      for step in 0..<100 { _ = try? store.save(payload(thread * 100 + step), for: key(1)) }
+    }
+    let listed = try store.engine().entries(of: key(1))
+    #expect(listed.count == 800)
+    #expect(Set(listed.map(\.record.header.stamp)).count == 800)
+  }
+
+  @Test func syncedSavesOfManyThreadsAreAllOnStableStorage() throws {
+    let files = FaultyFiles()
+    let store = try bench.open(host: bench.host(files))
+    try store.save(payload(0), for: key(0))
+    let before = files.syncCount
+    let failures = Notes<String>()
+    onThreads(16) { thread in
+      for step in 0..<25 {
+        do { try store.save(payload(step), for: key(thread * 100 + step + 1)) } catch {
+          failures.add("\(error)")
+        }
+      }
+    }
+    #expect(failures.all == [])
+    #expect(files.unsyncedFiles == 0)
+    #expect(files.syncCount - before <= 400)
+    #expect(try store.keys.count == 401)
+  }
+
+  @Test func threadsThatWaitAtTheSameMomentShareOneSync() throws {
+    let files = FaultyFiles()
+    let store = try bench.open(host: bench.host(files))
+    try store.save(payload(0), for: key(0))
+    let before = files.syncCount
+    let writes = Countdown(16)
+    files.failWrites { _ in
+      _ = writes.next()
+      return nil
+    }
+    // The first sync does not end before everybody has begun to write.
+    files.failSyncs {
+      while !writes.isOver { usleep(100) }
+      return nil
+    }
+    let failures = Notes<String>()
+    onThreads(16) { thread in
+      do { try store.save(payload(thread), for: key(thread + 1)) } catch {
+        failures.add("\(error)")
+      }
+    }
+    #expect(failures.all == [])
+    #expect(files.syncCount - before <= 3)
+    #expect(files.unsyncedFiles == 0)
+    // What is on disk now is what a power cut would leave.
+    var copy: WarmStartStore? = store
+    try bench.witness(.killed, of: &copy)
+    #expect(try copy!.keys.count == 17)
+    #expect(try copy!.statistics.damagedRecords == 0)
+  }
+
+  @Test func severalStoresOnOneDirectoryLoseNothing() throws {
+    let stores = try (0..<3).map { number in
+      try bench.open(as: "p\(number)") {
+        $0.durability = .buffered
+        $0.segmentLimit = 64 << 10
+      }
+    }
+    let failures = Notes<String>()
+    onThreads(6) { thread in
+      let store = stores[thread % 3]
+      for step in 0..<150 {
+        do {
+          let number = thread * 1000 + step
+          try store.save(noise(number, count: 400), for: key(number), kind: .checkpoint)
+          let reader = stores[(thread + step) % 3]
+          if try reader.lookup(key(number))?.payload != noise(number, count: 400) {
+            failures.add("\(number) is not seen by another")
+          }
+        } catch { failures.add("\(error)") }
+      }
+    }
+    #expect(failures.all == [])
+    for store in stores { #expect(try store.keys.count == 900) }
+    for store in stores { try store.close() }
+    #expect(try bench.open().keys.count == 900)
+    #expect(try bench.open().statistics.damagedRecords == 0)
+  }
+
+  @Test func closingWhileOthersWorkThrowsClosedAndLosesNothingAcknowledged() throws {
+    let store = try bench.open()
+    let saved = Notes<Int>()
+    let failures = Notes<String>()
+    let path = bench.path
+    onThreads(5) { thread in
+      if thread == 4 {
+        while saved.all.count < 40 {}
+        do { try store.close() } catch { failures.add("\(error)") }
+        return
+      }
+      for step in 0..<5000 {
+        do {
+          try store.save(payload(step), for: key(thread * 10_000 + step))
+          saved.add(thread * 10_000 + step)
+          _ = try store.lookup(key(thread * 10_000 + step))
+        } catch {
+          if error as? StoreError != .closed(path: path) { failures.add("\(error)") }
+          return
+        }
+      }
+    }
+    #expect(failures.all == [])
+    let keys = Set(try bench.open().keys)
+    #expect(saved.all.allSatisfy { keys.contains(key($0)) })
+  }
+}
