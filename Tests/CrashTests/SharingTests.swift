@@ -10,14 +10,17 @@ extension CrashTests {
   private static let writers = 8
   private static let readers = 2
 
-  /// Once into few large segments, once into many that are sealed under the readers' eyes.
-  @Test(.timeLimit(.minutes(5)), arguments: [64 << 20, 64 << 10])
-  func eightProcessesWriteWhileTwoLookUp(segmentLimit: Int) throws {
+  /// Into few large segments, into many that are sealed under the readers' eyes, and into many as fast
+  /// as the directory can change.
+  @Test(
+    .timeLimit(.minutes(5)),
+    arguments: zip([64 << 20, 64 << 10, 64 << 10], [Durability.synced, .synced, .buffered]))
+  func eightProcessesWriteWhileTwoLookUp(segmentLimit: Int, durability: Durability) throws {
     let directory = TemporaryDirectory()
     let writers = Self.writers
-    let count = 100
+    let count = durability == .synced ? 100 : 200
     // Readers are slower where every lookup meets new segments.
-    let lookups = segmentLimit == 64 << 10 ? 96 : 288
+    let lookups = segmentLimit == 64 << 20 ? 288 : durability == .synced ? 96 : 32
     let promises = Promises(path: directory.appending("promises"), writers: writers)
     func start(_ mode: String, _ number: Int) throws -> RunningProgram {
       try RunningProgram.start(
@@ -26,7 +29,7 @@ extension CrashTests {
           "store": directory.appending("store"), "promises": directory.appending("promises"),
           "writers": writers, "writer": number, "count": count, "lookups": lookups,
           "seed": segmentLimit,
-          "producer": "sharing", "durability": "synced", "segment": segmentLimit,
+          "producer": "sharing", "durability": durability.rawValue, "segment": segmentLimit,
         ])
     }
     let writing = try (0..<writers).map { try start("share", $0) }
@@ -50,7 +53,7 @@ extension CrashTests {
       try #require(counts.count == 3, "\(program.lines)")
       // Lookups, those that something had been promised to, and those that saw something new.
       print("segments of \(segmentLimit): lookups, bound, advances: \(counts)")
-      #expect(counts[0] >= lookups && counts[1] > lookups / 2 && counts[2] > 20)
+      #expect(counts[0] >= lookups && counts[1] > lookups / 4 && counts[2] > 5)
     }
 
     let store = try WarmStartStore.open(at: directory.appending("store"))

@@ -111,11 +111,13 @@ final class Catalog {
     watch.listed()
   }
 
-  /// The files of the store. A listing is no snapshot of a directory that changes: it counts when two
-  /// agree.
+  /// The files of the store. A listing is no snapshot of a directory that changes: it may leave out a
+  /// file that is renamed meanwhile, under both its names. A segment is renamed once in its life, so
+  /// that of two listings one has it; what only the first has may be gone. To wait until two agree
+  /// would be to wait for others to pause.
   private func names() throws(Interruption) -> [SegmentName] {
-    var previous: [SegmentName]?
-    for _ in 0..<Self.attempts {
+    var found: Set<SegmentName> = []
+    for _ in 0..<2 {
       let all: [String]
       do throws(FileError) { all = try directory.list(limit: Self.nameLimit) } catch {
         throw .store(.file(error))
@@ -124,13 +126,9 @@ final class Catalog {
         throw .store(
           .unreadableDirectory(path: directory.path, why: "it holds over \(Self.nameLimit) files"))
       }
-      let names = all.compactMap { SegmentName($0) }.sorted {
-        ($0.id, $0.phase.rawValue) < ($1.id, $1.phase.rawValue)
-      }
-      if let previous, previous == names { return names }
-      previous = names
+      for name in all { if let name = SegmentName(name) { found.insert(name) } }
     }
-    throw .store(.unreadableDirectory(path: directory.path, why: "no two listings agree"))
+    return found.sorted { ($0.id, $0.phase.rawValue) < ($1.id, $1.phase.rawValue) }
   }
 
   private func adopt(_ names: [SegmentName], strict: Bool) throws(Interruption) {
@@ -156,10 +154,7 @@ final class Catalog {
 
   private func load(_ name: SegmentName, strict: Bool) throws(Interruption) {
     do throws(Interruption) {
-      let file: any File
-      do throws(FileError) { file = try directory.open(name.description) } catch {
-        throw Interruption(error)
-      }
+      let (name, file) = try open(name)
       try load(name, file)
     } catch {
       guard case .store(let why) = error else { throw error }
@@ -169,6 +164,17 @@ final class Catalog {
       // A running fit goes on with what can be read.
       refused.insert(name.id)
       options.logger?.error("segment left out: \(why)")
+    }
+  }
+
+  /// A segment under the name that it has by now: a log may have been sealed since it was listed.
+  private func open(_ name: SegmentName) throws(Interruption) -> (SegmentName, any File) {
+    do throws(FileError) { return (name, try directory.open(name.description)) } catch {
+      guard error.isStale, name.phase == .log else { throw Interruption(error) }
+    }
+    let sealed = SegmentName(id: name.id, phase: .sealed)
+    do throws(FileError) { return (sealed, try directory.open(sealed.description)) } catch {
+      throw Interruption(error)
     }
   }
 

@@ -104,15 +104,17 @@ private final class Reader {
 
   func lookUpShared() {
     let begun = (0..<writers).map { promises.get($0, .sharedBegun) }.max()!
-    var written: UInt64 = 0
-    let latest = lookUp(writers, isBound: begun > 0) {
-      let entry = try store.lookupLatest($0)
-      written = entry?.writtenNanoseconds ?? 0
-      return entry
+    // By its stamp, which can be later than the time of its writing.
+    let latest = orFail("lookup") {
+      try store.engine().lookup(Write.fingerprint(writers), .latest, countsAsUse: false)
     }
-    if begun > 0, latest == nil || written < begun {
-      fail("shared key: what began at \(begun) was acknowledged; found \(tell(latest)), \(written)")
+    lookups += 1
+    if begun > 0 { bound += 1 }
+    if begun > 0, (latest?.record.header.stamp ?? 0) < begun {
+      let found = latest.map { "\($0.record.header.stamp) of \($0.segment)" } ?? "nothing"
+      fail("shared key: what began at \(begun) was acknowledged; found \(found)")
     }
+    _ = lookUp(writers, isBound: begun > 0) { try store.lookupLatest($0) }
     let best = (0..<writers).map { promises.get($0, .sharedBest) }.max()!
     check(lookUp(writers, isBound: best > 0) { try store.lookupBest($0) }, isAtLeast: best, writers)
   }
