@@ -26,8 +26,12 @@ extension Catalog {
     keep(file, of: segment)
     if let footer {
       take(footer, from: 0, in: segment)
-    } else {
-      try replay(segment, file, size: size)
+      return
+    }
+    do throws(Interruption) { try replay(segment, file, size: size) } catch {
+      // Half read is not known: the next refresh begins anew.
+      drop(segment)
+      throw error
     }
   }
 
@@ -137,7 +141,17 @@ extension Catalog {
   /// Another process sealed its log: the rest of it is taken in.
   func becomeSealed(_ segment: Segment) throws(Interruption) {
     segment.phase = .sealed
-    segment.isLive = false
+    do throws(Interruption) {
+      try takeRest(of: segment)
+      segment.isLive = false
+    } catch {
+      // The next refresh tries again.
+      segment.phase = .log
+      throw error
+    }
+  }
+
+  private func takeRest(of segment: Segment) throws(Interruption) {
     let file = try file(of: segment)
     let size = try fromDisk { () throws(FileError) in try file.size() }
     let reader = SegmentReader(file: file, id: segment.id)

@@ -31,6 +31,8 @@ final class Catalog {
   private var watch = DirectoryWatch()
   var clockWatch: ClockWatch
   private var clockOfUse: UInt64 = 0
+  /// The segments whose files are open, but for the own one: at most `options.openFiles`.
+  private var openSegments: [Segment] = []
   private(set) var temporaries: [SegmentName] = []
 
   private struct Spot: Hashable {
@@ -157,10 +159,7 @@ final class Catalog {
       let (name, file) = try open(name)
       try load(name, file)
     } catch {
-      guard case .store(let why) = error else { throw error }
-      if strict {
-        guard case .file(let error) = why, error.isForeign else { throw error }
-      }
+      guard case .store(let why) = error, why.isOfOneSegment(strict: strict) else { throw error }
       // A running fit goes on with what can be read.
       refused.insert(name.id)
       options.logger?.error("segment left out: \(why)")
@@ -178,8 +177,9 @@ final class Catalog {
     }
   }
 
-  private func drop(_ segment: Segment) {
+  func drop(_ segment: Segment) {
     segments[segment.id] = nil
+    segment.file = nil
     byNumber[Int(segment.number)] = nil
     guard index.liveBytes[segment.number, default: 0] > 0 else { return }
     index.forEachKey { key, places in
@@ -207,7 +207,10 @@ final class Catalog {
   func endOwn(sealed: Bool) {
     guard let segment = own else { return }
     if sealed { segment.phase = .sealed }
-    if let size = try? segment.file?.size() { segment.fileBytes = size }
+    if let file = segment.file {
+      if let size = try? file.size() { segment.fileBytes = size }
+      keep(file, of: segment)
+    }
     segment.isLive = false
     own = nil
   }
@@ -229,9 +232,15 @@ final class Catalog {
 
   func keep(_ file: any File, of segment: Segment) {
     segment.file = file
-    let open = segments.values.filter { $0.file != nil && $0 !== own && $0 !== segment }
-    guard open.count >= options.openFiles else { return }
-    open.min { $0.lastUse < $1.lastUse }?.file = nil
+    openSegments.removeAll { $0.file == nil || $0 === segment }
+    if openSegments.count >= options.openFiles,
+      let oldest = openSegments.indices.min(by: {
+        openSegments[$0].lastUse < openSegments[$1].lastUse
+      })
+    {
+      openSegments.remove(at: oldest).file = nil
+    }
+    openSegments.append(segment)
   }
 
   // MARK: Records

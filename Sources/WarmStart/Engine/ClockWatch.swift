@@ -15,9 +15,16 @@ struct ClockWatch {
     self.monotonic = monotonic
   }
 
-  /// Whether the calendar clock has gone back, or stayed behind, since the last look.
-  mutating func wentBack(wall: UInt64, monotonic: UInt64) -> Bool {
-    defer { (self.wall, self.monotonic) = (wall, monotonic) }
+  /// The calendar time, and whether its clock has gone back, or stayed behind, since the last look.
+  mutating func look(at host: Host) -> (wall: UInt64, wentBack: Bool) {
+    var now = (wall: host.wallClock(), monotonic: host.monotonicClock())
+    // The process may have been halted between the two: a second look is seldom hit as well.
+    if wentBack(now.wall, now.monotonic) { now = (host.wallClock(), host.monotonicClock()) }
+    defer { (wall, monotonic) = now }
+    return (now.wall, wentBack(now.wall, now.monotonic))
+  }
+
+  private func wentBack(_ wall: UInt64, _ monotonic: UInt64) -> Bool {
     guard wall >= self.wall else { return true }
     return wall - self.wall + Self.jitter < monotonic - min(self.monotonic, monotonic)
   }

@@ -129,17 +129,16 @@ extension Engine {
   }
 
   func place(_ frame: Frame, _ writer: SegmentWriter) throws(StoreError) {
-    let now = host.wallClock()
-    let stamp = try stateLock.withLock { () throws(StoreError) -> UInt64 in
+    let (now, stamp) = try stateLock.withLock { () throws(StoreError) -> (UInt64, UInt64) in
       // The clock went back, or another process is ahead: what it wrote must be known first. And a
       // removal must be newer than everything that is there.
-      let wentBack = catalog.clockWatch.wentBack(wall: now, monotonic: host.monotonicClock())
+      let (now, wentBack) = catalog.clockWatch.look(at: host)
       if now <= catalog.lastStamp || wentBack || frame.holdsRemoval { try catalog.refresh() }
       let stamp = max(now, catalog.lastStamp + 1)
       guard stamp < FormatLimits.stamp - UInt64(frame.recordCount) else {
         throw .stampsExhausted(path: path)
       }
-      return stamp
+      return (now, stamp)
     }
     let records = frame.finish(
       in: writer.header, at: writer.tail, number: writer.footer.count, stamp: stamp,

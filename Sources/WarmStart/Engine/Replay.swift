@@ -85,6 +85,8 @@ struct Replay {
       }
     }
     guard life != .sealed else { return result }
+    // What was read a moment ago of a log that grows may be whole by now.
+    if life == .live { scanner.forget() }
     result.records = []
     for (index, record) in records.enumerated() {
       if record.end > syncedBytes, try !scanner.payloadIsIntact(record) {

@@ -54,6 +54,18 @@ extension StoreError {
   }
 }
 
+extension StoreError {
+  /// Whether it will be so for as long as the segment is there, and the store can be used without it.
+  /// When a store is opened, only what is not the store's at all is passed over.
+  func isOfOneSegment(strict: Bool) -> Bool {
+    switch self {
+    case .file(let error): error.isForeign || !strict && error.isRefusal
+    case .laterFormat: !strict
+    default: false
+    }
+  }
+}
+
 /// A place in a segment that is not what was once written there.
 public struct Damage: Hashable, Sendable, CustomStringConvertible {
   /// The file's name within the store's directory.

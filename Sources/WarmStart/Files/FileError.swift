@@ -39,6 +39,9 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
     operation == .open && [ELOOP, EINVAL, ENXIO, ENODEV, EISDIR].contains(errno)
   }
 
+  /// The file may not be opened by this user.
+  package var isRefusal: Bool { errno == EACCES || errno == EPERM }
+
   private var advice: String? {
     switch errno {
     case ENOSPC: "free space on this disk; the store goes on by itself after that"
