@@ -20,7 +20,7 @@ func makeHeader(
   header.storedLength = 563
   header.rawChecksum = 0x1234_5678
   header.storedChecksum = 0x9abc_def0
-  header.syncedBytes = 4096
+  header.syncedBytes = 128
   return header
 }
 

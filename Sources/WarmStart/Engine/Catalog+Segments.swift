@@ -6,7 +6,7 @@ extension Catalog {
   /// Takes in a segment that was not known.
   func load(_ name: SegmentName, _ file: any File) throws(Interruption) {
     let isLive = name.phase == .log ? try !hasNoWriter(file) : false
-    let size = try fromDisk { () throws(FileError) in try file.size() }
+    let size = try length(of: file, name.description)
     let reader = SegmentReader(file: file, id: name.id)
     var footer: Footer?
     var problems: [Damage] = []
@@ -33,6 +33,17 @@ extension Catalog {
       drop(segment)
       throw error
     }
+  }
+
+  /// How much of a file is looked at: what is beyond the limit of the format is damage.
+  private func length(of file: any File, _ name: String) throws(Interruption) -> UInt64 {
+    let size = try fromDisk { () throws(FileError) in try file.size() }
+    guard size > FormatLimits.file else { return size }
+    report(
+      Damage(
+        segment: name, offset: FormatLimits.file, length: size - FormatLimits.file,
+        what: "the file is longer than a segment can be"))
+    return FormatLimits.file
   }
 
   /// A segment without any intact header. Of a log that is all zeros nothing was ever on stable
@@ -134,8 +145,23 @@ extension Catalog {
       }
     }
     guard got > 0, prefix != (0, 0, 0) else { return }
-    let size = try fromDisk { () throws(FileError) in try file.size() }
+    let size = try length(of: file, segment.name)
     try replay(segment, file, size: size)
+    // Something is there and it is no record: the writer is at it, or died over it.
+    if segment.tail == tail { try retireIfAbandoned(segment) }
+  }
+
+  /// A log whose writer died is read to its end, once, and never looked at again.
+  func retireIfAbandoned(_ segment: Segment) throws(Interruption) {
+    let file = try file(of: segment)
+    guard try hasNoWriter(file) else { return }
+    segment.isLive = false
+    do throws(Interruption) {
+      try replay(segment, file, size: try length(of: file, segment.name))
+    } catch {
+      segment.isLive = true
+      throw error
+    }
   }
 
   /// Another process sealed its log: the rest of it is taken in.
@@ -153,13 +179,14 @@ extension Catalog {
 
   private func takeRest(of segment: Segment) throws(Interruption) {
     let file = try file(of: segment)
-    let size = try fromDisk { () throws(FileError) in try file.size() }
+    let size = try length(of: file, segment.name)
     let reader = SegmentReader(file: file, id: segment.id)
     let (footer, damage) = try fromReader { () throws(StoreError) in
       try reader.footer(fileSize: size)
     }
     if let footer {
-      take(footer, from: segment.tail, in: segment)
+      // From the start: what a reader found torn in a log that grew may be whole in the end.
+      take(footer, from: 0, in: segment)
       return
     }
     if let damage { report(damage) }
@@ -172,7 +199,7 @@ extension Catalog {
   ) throws(Interruption) {
     let file = try file(of: segment)
     if segment.phase == .sealed {
-      let size = try fromDisk { () throws(FileError) in try file.size() }
+      let size = try length(of: file, segment.name)
       let reader = SegmentReader(file: file, id: segment.id)
       let found = try fromReader { () throws(StoreError) in try reader.footer(fileSize: size) }
       if let footer = found.footer {

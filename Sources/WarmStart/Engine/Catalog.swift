@@ -17,6 +17,8 @@ final class Catalog {
   private var live: [Segment] = []
   /// The log that this process writes; nobody else adds to it.
   private(set) var own: Segment?
+  /// The log that this process is about to have: it is nobody else's.
+  var announced: SegmentID?
   /// The largest stamp seen.
   var lastStamp: UInt64 = 0
   /// Every damaged place met so far, at most `damageLimit`.
@@ -24,10 +26,14 @@ final class Catalog {
   private(set) var tornTails = 0
   /// Records that could not be read: they fill no slot.
   private var unreadable: Set<Spot> = []
+  /// Segments that a compaction replaced: what they hold does not count, even while they are there.
+  private var replaced: Set<SegmentID> = []
   /// Segments that cannot be used, so that they are not tried again and again.
   private var refused: Set<SegmentID> = []
   /// Keys whose slots must be filled anew from all records.
   private var unsettled: Set<Fingerprint> = []
+  /// Why they could not be.
+  private var unsettledBecause: StoreError?
   private var watch = DirectoryWatch()
   var clockWatch: ClockWatch
   private var clockOfUse: UInt64 = 0
@@ -41,7 +47,7 @@ final class Catalog {
   }
 
   private static let damageLimit = 1000
-  private static let attempts = 64
+  static let attempts = 64
   /// Names in one directory; far beyond any store, and bounded in memory.
   static let nameLimit = 1 << 22
 
@@ -97,10 +103,17 @@ final class Catalog {
         return try body(self)
       } catch {
         if case .store(let error) = error { throw error }
-        watch.invalidate()
+        lookAnew()
       }
     }
     throw .unreadableDirectory(path: directory.path, why: "its files keep changing their names")
+  }
+
+  /// What was seen does not hold any more: a file went, or a server forgot its handle.
+  func lookAnew() {
+    for segment in openSegments { segment.file = nil }
+    openSegments = []
+    watch.invalidate()
   }
 
   private func relistIfChanged(strict: Bool) throws(Interruption) {
@@ -144,12 +157,16 @@ final class Catalog {
         if segment.phase == .log, name.phase == .sealed, segment !== own {
           try becomeSealed(segment)
         }
-      } else if !refused.contains(name.id) {
+      } else if !refused.contains(name.id), !replaced.contains(name.id), name.id != announced {
         try load(name, strict: strict)
       }
     }
-    for segment in segments.values where present[segment.id] == nil && segment !== own {
-      drop(segment)
+    for segment in segments.values { replaced.formUnion(segment.header.replaced) }
+    for segment in segments.values where segment !== own {
+      if present[segment.id] == nil || replaced.contains(segment.id) { drop(segment) }
+    }
+    for segment in segments.values where segment.isLive && segment !== own {
+      try retireIfAbandoned(segment)
     }
     live = segments.values.filter { $0.isLive && $0 !== own }.sorted { $0.id < $1.id }
   }
@@ -201,7 +218,10 @@ final class Catalog {
   }
 
   /// From here on this process writes the segment.
-  func beginOwn(_ segment: Segment) { own = segment }
+  func beginOwn(_ segment: Segment) {
+    own = segment
+    announced = nil
+  }
 
   /// The segment is not written any more by this process.
   func endOwn(sealed: Bool) {
@@ -316,13 +336,24 @@ final class Catalog {
     guard !unsettled.isEmpty else { return }
     let keys = unsettled
     for key in keys { index.forget(key) }
+    unsettledBecause = nil
     for segment in segments.values {
-      try forEachRecord(of: keys, in: segment) { header, offset in
-        take(header, at: offset, in: segment)
+      do throws(Interruption) {
+        try forEachRecord(of: keys, in: segment) { header, offset in
+          take(header, at: offset, in: segment)
+        }
+      } catch {
+        guard case .store(let why) = error else { throw error }
+        unsettledBecause = why
       }
     }
     // Removals among them may have unsettled a key again, but they have now been seen before.
-    unsettled.subtract(keys)
+    if unsettledBecause == nil { unsettled.subtract(keys) }
+  }
+
+  /// Throws if nothing can be said of a key, because a segment that may hold its entries cannot be read.
+  func requireSettled(_ key: Fingerprint) throws(Interruption) {
+    if let unsettledBecause, unsettled.contains(key) { throw .store(unsettledBecause) }
   }
 
   /// Everything on disk of the given keys, segment by segment.

@@ -83,10 +83,13 @@ extension Engine {
     }
     guard let (writer, end) = current else { return }
     do throws(FileError) { try writer.sync(through: end) } catch {
-      try appendLock.withLock { () throws(StoreError) in
+      // Every thread that waited for this sync hears of it, and nobody after them.
+      let isLost = appendLock.withLock { () -> Bool in
         abandon(writer)
-        try throwUnsynced()
+        unsynced = nil
+        return writer.acceptedBytes > writer.syncedBytes
       }
+      if isLost { throw .file(error) }
     }
   }
 
@@ -116,7 +119,8 @@ extension Engine {
     let started: SegmentWriter
     do throws(FileError) {
       started = try SegmentWriter.create(
-        in: directory, host: host, permissions: options.permissions, synced: synced)
+        in: directory, host: host, permissions: options.permissions, synced: synced,
+        announce: { id in stateLock.withLock { catalog.announced = id } })
     } catch { throw .file(error) }
     writer = started
     stateLock.withLock {
@@ -154,6 +158,7 @@ extension Engine {
         segment.count(record.header)
       }
       segment.tail = writer.tail
+      segment.syncedBytes = writer.syncedBytes
       segment.fileBytes = max(segment.fileBytes, writer.tail)
     }
   }

@@ -55,7 +55,10 @@ extension Engine {
   private func writeMarksAlone() {
     guard !isReadOnly, stateLock.withLock({ !pendingMarks.isEmpty }) else { return }
     do throws(StoreError) {
-      let writer = try startWriter(synced: false)
+      // Over a page a power cut could take the head of the log and leave the rest, which would look
+      // like damage: then the head goes to the disk first.
+      let length = stateLock.withLock { pendingMarks.count } * RecordHeader.length(texts: 0)
+      let writer = try startWriter(synced: length > Self.page - SegmentHeader.fixedLength)
       writePendingMarks()
       guard self.writer === writer else { return }
       self.writer = nil
@@ -63,6 +66,8 @@ extension Engine {
       writer.release()
     } catch { options.logger?.warning("lookups were not noted: \(error)") }
   }
+
+  private static let page = 4096
 
   private func takePendingMarks() -> [Fingerprint: UInt64] {
     stateLock.withLock {

@@ -43,7 +43,11 @@ extension Engine {
             ($0.record.header.stamp, $0.record.header.origin)
               > ($1.record.header.stamp, $1.record.header.origin)
           }
-        return entries.isEmpty ? nil : entries
+        // A compaction that was cut short leaves a record and its copy.
+        let single = entries.enumerated().filter { index, entry in
+          index == 0 || entry.record.header.origin != entries[index - 1].record.header.origin
+        }
+        return entries.isEmpty ? nil : single.map(\.element)
       }
     }
   }

@@ -24,6 +24,7 @@ extension Engine {
   package func lookup(
     _ key: Fingerprint, _ question: Question, countsAsUse: Bool
   ) throws(StoreError) -> Answer? {
+    var stale = 0
     while true {
       guard let chosen = try choose(key, question, countsAsUse: countsAsUse) else { return nil }
       do throws(SegmentReader.RecordFailure) {
@@ -33,7 +34,9 @@ extension Engine {
           segment: chosen.name)
       } catch {
         switch error {
-        case .file(let error) where error.isStale: continue
+        case .file(let error) where error.isStale && stale < Catalog.attempts:
+          stale += 1
+          stateLock.withLock { catalog.lookAnew() }
         case .file(let error): throw .file(error)
         case .overLimit(let bytes):
           throw .payloadTooLong(bytes: bytes, limit: options.payloadLimit)
@@ -61,6 +64,7 @@ extension Engine {
   ) throws(StoreError) -> Chosen? {
     try stateLock.withLock { () throws(StoreError) -> Chosen? in
       try catalog.untilPresent { catalog throws(Catalog.Interruption) -> Chosen? in
+        try catalog.requireSettled(key)
         let places = catalog.index.places(of: key)
         guard !isExpired(key), let place = pick(places, question),
           let segment = catalog.segment(place.place.segment)

@@ -3,7 +3,8 @@
 // Two locks. The append lock is held while a frame is placed and written, so that one thread at a
 // time appends. The state lock guards the catalog and is held only for work in memory and for the
 // small reads of a refresh; it is taken inside the append lock, never the other way round. Nobody
-// holds either while waiting for a sync.
+// holds either while a save waits for its sync; only the change from one segment to the next syncs
+// with the append lock held.
 
 /// One open store directory.
 package final class Engine: @unchecked Sendable {

@@ -51,7 +51,10 @@ struct Replay {
       case .impossible(let length, let why):
         gaps.append(Gap(range: offset..<offset + length, what: why))
         offset += length
-      case .nothing:
+      case .beyond where life == .live:
+        replay.tail = offset
+        return try replay.settled(scanner, gaps: gaps, life: life)
+      case .nothing, .beyond:
         let next = try scanner.nextHeader(from: offset + 8)
         // A living writer may have finished this record while the rest was searched.
         if life == .live, next != nil, case .record = try scanner.lookAgain(at: offset) { continue }

@@ -24,7 +24,11 @@ final class SegmentInspector {
   func run() throws(StoreError) {
     // The lock first: once it was seen to be free, nothing is added any more.
     let life = try life()
-    fileSize = try StoreError.wrapping { () throws(FileError) in try file.size() }
+    let size = try StoreError.wrapping { () throws(FileError) in try file.size() }
+    fileSize = min(size, FormatLimits.file)
+    if size > fileSize {
+      note(fileSize, size - fileSize, "the file is longer than a segment can be")
+    }
     var footer: Footer?
     if name.phase == .sealed {
       let found = try reader.footer(fileSize: fileSize)

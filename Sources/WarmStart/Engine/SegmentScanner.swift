@@ -43,6 +43,8 @@ final class SegmentScanner {
     case unknown(length: UInt64)
     /// An intact header that says impossible things, about a record of this length.
     case impossible(length: UInt64, why: String)
+    /// A record that reaches beyond the end: in a log that grows, one that is being written.
+    case beyond
     /// No record.
     case nothing
   }
@@ -50,10 +52,10 @@ final class SegmentScanner {
   /// What stands at `offset`.
   func look(at offset: UInt64) throws(FileError) -> Look {
     guard let head = try bytes(RecordHeader.prefixLength, at: offset),
-      let prefix = RecordHeader.decodePrefix(head.bytes, offset: offset, salt: salt),
-      offset + UInt64(prefix.recordLength) <= end,
-      prefix.headerLength <= Self.windowLength,
-      let whole = try bytes(prefix.headerLength, at: offset),
+      let prefix = RecordHeader.decodePrefix(head.bytes, offset: offset, salt: salt)
+    else { return .nothing }
+    guard offset + UInt64(prefix.recordLength) <= end else { return .beyond }
+    guard let whole = try bytes(prefix.headerLength, at: offset),
       RecordHeader.isIntact(whole.bytes, offset: offset, salt: salt)
     else { return .nothing }
     let length = UInt64(prefix.recordLength)
@@ -84,8 +86,10 @@ final class SegmentScanner {
         candidates.append(offset + UInt64(at))
       }
       for candidate in candidates {
-        if case .nothing = try look(at: candidate) { continue }
-        return candidate
+        switch try look(at: candidate) {
+        case .nothing, .beyond: continue
+        default: return candidate
+        }
       }
       offset += UInt64(count - RecordHeader.prefixLength) + step
     }

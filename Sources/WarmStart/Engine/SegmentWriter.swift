@@ -40,9 +40,10 @@ final class SegmentWriter: @unchecked Sendable {
 
   /// Makes a new log. It becomes visible under its name only with a complete header on stable storage
   /// and already locked. Without `synced` it survives SIGKILL but not a power cut, which is enough for
-  /// a log that holds nothing but access marks.
+  /// a log that holds nothing but access marks. `announce` hears of its id before others can see it.
   static func create(
-    in directory: any Directory, host: Host, permissions: Permissions, synced: Bool
+    in directory: any Directory, host: Host, permissions: Permissions, synced: Bool,
+    announce: (SegmentID) -> Void
   ) throws(FileError) -> SegmentWriter {
     while true {
       let now = host.wallClock()
@@ -55,6 +56,7 @@ final class SegmentWriter: @unchecked Sendable {
         guard try file.tryLock(.exclusive), try file.linkCount() > 0 else { continue }
         try writeWhole(header.encoded(), to: file, at: 0)
         if synced { try file.syncData() }
+        announce(id)
         let name = SegmentName(id: id, phase: .log).description
         try directory.rename(temporary, to: name)
         file.renamed(to: name)
@@ -62,7 +64,9 @@ final class SegmentWriter: @unchecked Sendable {
       } catch {
         if error.operation == .rename, error.errno == ENOENT { continue }
         // What remains of the attempt is cleared away; the first error is the one to tell.
-        try? directory.unlink(temporary)
+        let failedToSync = error.operation == .sync && error.path == directory.path
+        let left = failedToSync ? SegmentName(id: id, phase: .log).description : temporary
+        try? directory.unlink(left)
         throw error
       }
       return SegmentWriter(
@@ -137,7 +141,7 @@ final class SegmentWriter: @unchecked Sendable {
   // MARK: Sealing
 
   /// Writes the footer and gives the segment its final name. Everything is on stable storage when it
-  /// returns. If it throws, the log is as good as before, without a footer.
+  /// returns. If it throws, the log is as good as before: what it may have of a footer is no record.
   func seal() throws(FileError) {
     let bytes = footer.encoded(header: header, footerOffset: tail)
     let end = tail + UInt64(bytes.count)

@@ -6,7 +6,29 @@ internal import Glibc
 public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What was tried.
   public enum Operation: String, Hashable, Sendable {
-    case open, create, read, write, sync, rename, unlink, lock, list, status, truncate
+    /// Opening a file or directory.
+    case open
+    /// Making a new file.
+    case create
+    /// Reading bytes.
+    case read
+    /// Writing bytes.
+    case write
+    /// Putting bytes or names on stable storage.
+    case sync
+    /// Giving a file its next name.
+    case rename
+    /// Removing a name.
+    case unlink
+    /// Taking or trying a file's lock.
+    case lock
+    /// Listing a directory.
+    case list
+    /// Asking for a file's length or a directory's time.
+    case status
+    /// Cutting a file.
+    case truncate
+    /// Making a directory.
     case createDirectory = "create directory"
   }
 

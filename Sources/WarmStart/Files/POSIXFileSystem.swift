@@ -25,7 +25,10 @@ package struct POSIXFileSystem: FileSystem {
         throw FileError(.createDirectory, path: path, errno: errno)
       }
       if permissions == .group { _ = chmod(path, permissions.directoryMode) }
-      try openDirectory(parent).sync()
+      // Who may add names to a directory need not be allowed to read it.
+      do throws(FileError) { try openDirectory(parent).sync() } catch {
+        if !error.isRefusal { throw error }
+      }
       return try openDirectory(path)
     }
   }

@@ -29,11 +29,14 @@ public struct Fingerprint: Hashable, Comparable, Sendable {
     return result
   }
 
+  /// Whether all 32 bytes are the same.
   public static func == (left: Fingerprint, right: Fingerprint) -> Bool {
     left.words == right.words
   }
+  /// By the bytes, which is also the order of the digits.
   public static func < (left: Fingerprint, right: Fingerprint) -> Bool { left.words < right.words }
 
+  /// Hashes all 32 bytes.
   public func hash(into hasher: inout Hasher) {
     // A SHA-256 needs little hashing, but a key made by hand may differ in its last byte only.
     hasher.combine(words.0)

@@ -121,6 +121,8 @@ package struct FooterTrailer: Equatable, Sendable {
       producerCount <= FormatLimits.tableEntries, textCount <= 2 * FormatLimits.records + 1,
       textOffset <= bodyLength, bodyLength - textOffset < longestTexts, oldestStamp <= newestStamp,
       newestStamp < FormatLimits.stamp,
+      storedBytes <= footerOffset, removalCount + markCount <= recordCount,
+      rawBytes <= 255 * storedBytes + 64 * UInt64(recordCount),
       footerOffset >= UInt64(SegmentHeader.recordsStart(replaced: replacedCount))
     else { throw .malformed("trailer out of limits") }
   }
@@ -219,6 +221,8 @@ package struct Footer: Sendable {
     guard Int(entry.producer) < producers.count, Int(entry.origin) < origins.count,
       Int(entry.run) < textOffsets.count, Int(entry.label) < textOffsets.count,
       entry.stamp < FormatLimits.stamp,
+      entry.storedLength <= FormatLimits.payload, entry.objective?.isFinite ?? true,
+      (RecordHeader.length(texts: 0)...RecordHeader.longest).contains(entry.headerLength),
       entry.offset >= header.recordsStart,
       entry.offset + UInt64(entry.recordLength) <= trailer.footerOffset
     else { return nil }

@@ -164,7 +164,8 @@ extension RecordHeader {
     guard checksum.value == bytes.u32(20) else { return nil }
     let prefix = RecordPrefix(
       headerLength: Int(bytes.u16(8)), storedLength: Int(bytes.u32(4)), kind: bytes.u8(10))
-    guard prefix.headerLength % 8 == 0, prefix.headerLength >= length(texts: 0),
+    guard prefix.headerLength % 8 == 0,
+      (length(texts: 0)...longest).contains(prefix.headerLength),
       prefix.storedLength <= FormatLimits.payload
     else { return nil }
     return prefix
@@ -211,6 +212,10 @@ extension RecordHeader {
     header.rawChecksum = bytes.u32(28)
     header.storedChecksum = bytes.u32(32)
     header.syncedBytes = bytes.u64(56)
+    guard header.syncedBytes <= offset else { throw .malformed("synced beyond its own place") }
+    guard flags & Flag.objective != 0 || bytes.u64(96) == 0,
+      flags & Flag.iteration != 0 || bytes.u64(104) == 0
+    else { throw .malformed("a value without its flag") }
     try header.decodeTexts(bytes)
     try header.check()
     return header
@@ -249,6 +254,7 @@ extension RecordHeader {
     if kind.isEntry {
       guard RunID(runID) != nil else { throw .malformed("run id") }
     } else {
+      guard runID.isEmpty || RunID(runID) != nil else { throw .malformed("run id") }
       guard rawLength == 0, codec == .stored else { throw .malformed("\(kind) with a payload") }
     }
   }

@@ -13,7 +13,7 @@ public struct RunID: Hashable, Comparable, Sendable, Codable, LosslessStringConv
     self.description = description
   }
 
-  /// A new name from the process, the time and randomness: 29 or more bytes.
+  /// A new name from the process, the time and randomness.
   package init(process: Int32, nanoseconds: UInt64, random: UInt64) {
     let time = String(nanoseconds, radix: 16)
     let noise = String(random & 0xffff_ffff, radix: 16)
@@ -36,5 +36,6 @@ public struct RunID: Hashable, Comparable, Sendable, Codable, LosslessStringConv
     try container.encode(description)
   }
 
+  /// By the bytes.
   public static func < (left: RunID, right: RunID) -> Bool { left.description < right.description }
 }

@@ -1,8 +1,8 @@
 // From a fingerprint to a dense number.
 //
 // An open-addressing table with linear probing: eight bytes a slot, of which half are the top of the
-// key, so that a miss rarely touches a key. A key is a SHA-256 as a rule and needs no hashing; words
-// are mixed all the same, since keys may be made by hand. Numbers are given out in the order of
+// hash, so that a miss rarely touches a key. A key is a SHA-256 as a rule, but may be made by hand, or
+// by an enemy, so that its words are mixed with a seed. Numbers are given out in the order of
 // arrival and never taken back.
 
 package struct FingerprintTable: Sendable {
@@ -21,9 +21,13 @@ package struct FingerprintTable: Sendable {
     bound = 12
   }
 
+  /// Of this process alone, so that nobody can make up keys that all fall into one place.
+  private static let seed = (UInt64.random(in: 0 ... .max), UInt64.random(in: 0 ... .max) | 1)
+
   private static func hash(_ key: Fingerprint) -> UInt64 {
-    let mixed = (key.words.0 ^ key.words.2.byteSwapped) &* 0x9e37_79b9_7f4a_7c15
-    return mixed ^ key.words.1 ^ key.words.3
+    let first = (key.words.0 ^ seed.0).multipliedFullWidth(by: seed.1 ^ key.words.1)
+    let mixed = (first.high ^ first.low ^ key.words.2).multipliedFullWidth(by: seed.1 ^ key.words.3)
+    return mixed.high ^ mixed.low
   }
 
   /// The number of a key, or nil.

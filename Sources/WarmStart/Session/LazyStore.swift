@@ -24,6 +24,9 @@ public struct LazyStore: Sendable {
       self.host = host
     }
 
+    /// The store, if somebody has opened it.
+    var ifOpened: WarmStartStore? { lock.withLock { try? opened?.get() } }
+
     func get() -> Result<WarmStartStore, StoreError> {
       lock.withLock {
         if let opened { return opened }
@@ -58,6 +61,15 @@ public struct LazyStore: Sendable {
   public var error: StoreError? {
     if case .failure(let error) = outcome.get() { return error }
     return nil
+  }
+
+  /// Closes the store if it was opened; see ``WarmStartStore/close()``. What fails is logged. Sessions
+  /// behind it save nothing after that.
+  public func close() {
+    guard let store = outcome.ifOpened else { return }
+    do throws(StoreError) { try store.close() } catch {
+      outcome.options.logger?.error("closing the store: \(error)")
+    }
   }
 
   /// A session for one fit. Opens the store if nobody has yet.

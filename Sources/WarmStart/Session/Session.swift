@@ -26,6 +26,7 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   private var preloaded: WarmStartEntry?
   private var written = Turn()
   private var underWay: [UInt64: Turn] = [:]
+  private var generation = ForkGeneration.current
   private var turnsTaken: UInt64 = 0
   private var error: StoreError?
 
@@ -208,6 +209,11 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
 
   /// The number of the turn, if this is worth a write.
   private func takeTurn(_ objective: Double?, _ now: UInt64) -> UInt64? {
+    if generation != ForkGeneration.current {
+      // Turns of threads that the parent has and this child has not.
+      underWay = [:]
+      generation = ForkGeneration.current
+    }
     var last = written
     for turn in underWay.values { last.add(turn) }
     let improves = objective.map { $0 < (last.best ?? .infinity) - Self.improvement } ?? false

@@ -4,7 +4,8 @@ public import Logging
 
 /// How a store is opened. What is not set has a sensible value.
 public struct StoreOptions: Sendable {
-  /// Bytes that the directory may take on disk; 1 GiB.
+  /// Bytes that the directory is meant to take on disk; 1 GiB. It bounds the segments, of which none is
+  /// over a sixteenth of it; nothing is evicted yet.
   public var sizeBudget: UInt64 = 1 << 30
   /// Seconds after its last save or lookup that a key lives; 30 days. 0 is for ever.
   public var timeToLive: UInt64 = 30 * 86_400

@@ -9,7 +9,7 @@ internal import Logging
 ///
 /// Safe from several threads. In the child of a fork the store goes on with a file of its own.
 public final class WarmStartStore: @unchecked Sendable {
-  /// The directory.
+  /// The directory, from the root: the store stays where it is when the process changes its own.
   public let path: String
   /// Whether the store was opened read-only.
   public let isReadOnly: Bool
@@ -18,9 +18,10 @@ public final class WarmStartStore: @unchecked Sendable {
 
   private let host: Host
   private let options: EngineOptions
+  private let access: Engine.Access
   private let lock = Lock()
   // Guarded by lock.
-  private var current: Engine
+  private var current: Engine?
   private var generation: UInt32
   private var isClosed = false
 
@@ -50,8 +51,11 @@ public final class WarmStartStore: @unchecked Sendable {
   package init(
     path: String, options: StoreOptions, access: Engine.Access, host: Host
   ) throws(StoreError) {
-    self.path = path
+    self.path = try StoreError.wrapping { () throws(FileError) in
+      try WorkingDirectory.absolute(path)
+    }
     self.host = host
+    self.access = access
     self.options = options.engineOptions(host: host)
     isReadOnly = access == .readOnly
     producer = self.options.producer
@@ -60,10 +64,10 @@ public final class WarmStartStore: @unchecked Sendable {
         what: "producer", bytes: producer.utf8.count, limit: FormatLimits.producer)
     }
     generation = ForkGeneration.current
-    current = try Engine(path: path, host: host, options: self.options, access: access)
+    current = try Engine(path: self.path, host: host, options: self.options, access: access)
   }
 
-  deinit { if generation == ForkGeneration.current { try? current.close() } }
+  deinit { if generation == ForkGeneration.current { try? current?.close() } }
 
   /// The engine of this process. The child of a fork gets a new one: the parent's was copied in
   /// whatever state it was, and its files are closed.
@@ -72,12 +76,14 @@ public final class WarmStartStore: @unchecked Sendable {
       guard !isClosed else { throw .closed(path: path) }
       if generation != ForkGeneration.current {
         // Never released: its memory may be half changed.
-        _ = Unmanaged.passRetained(current)
-        current = try Engine(
-          path: path, host: host, options: options, access: isReadOnly ? .readOnly : .existing)
+        if let current { _ = Unmanaged.passRetained(current) }
+        current = nil
         generation = ForkGeneration.current
       }
-      return current
+      if let current { return current }
+      let engine = try Engine(path: path, host: host, options: options, access: access)
+      current = engine
+      return engine
     }
   }
 
@@ -216,8 +222,10 @@ public final class WarmStartStore: @unchecked Sendable {
   /// SIGTERM, say.
   public func flush() throws(StoreError) { try engine().flush() }
 
-  /// Puts everything on stable storage and ends the use of the store: every later call throws
-  /// ``StoreError/closed(path:)``. Closing twice is no error.
+  /// Puts everything on stable storage, seals the segment, and ends the use of the store: every later
+  /// call throws ``StoreError/closed(path:)``. Closing twice is no error. A store that nobody refers to
+  /// any more closes itself; at the end of a process nobody does that for it, and then the next open has
+  /// a little more to read.
   public func close() throws(StoreError) {
     let engine: Engine
     do throws(StoreError) { engine = try self.engine() } catch {

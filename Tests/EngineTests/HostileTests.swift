@@ -1,0 +1,125 @@
+// Segments that somebody made up: every checksum right, and every number a lie.
+
+import Glibc
+import TestSupport
+import Testing
+import WarmStart
+
+@Suite struct HostileTests {
+  private let directory = TemporaryDirectory()
+  private let header = SegmentHeader(
+    id: SegmentID(creation: 0x1000, random: 7), salt: 99, creation: 0x1000)
+  private let key = Fingerprint(bytes: Array(repeating: 1, count: 32))!
+
+  private func path(_ phase: SegmentName.Phase, _ id: SegmentID? = nil) -> String {
+    directory.appending(SegmentName(id: id ?? header.id, phase: phase).description)
+  }
+
+  private func open() throws -> WarmStartStore {
+    try WarmStartStore(
+      path: directory.path, options: StoreOptions(), access: .readOnly,
+      host: .test(clock: ManualClock()))
+  }
+
+  private func put(_ bytes: [UInt8], at offset: UInt64, in path: String) {
+    let file = Glibc.open(path, O_WRONLY | O_CREAT, 0o600)
+    #expect(pwrite(file, bytes, bytes.count, off_t(offset)) == bytes.count)
+    close(file)
+  }
+
+  /// A record of an optional kind that no version knows, so that its lengths alone count.
+  private func unknown(at offset: UInt64, storedLength: UInt32) -> [UInt8] {
+    var record = makeHeader(kind: .removal)
+    record.syncedBytes = 0
+    var bytes = [UInt8](repeating: 0, count: record.length)
+    bytes.withUnsafeMutableBytes { bytes in
+      _ = record.encode(to: bytes, offset: offset, salt: header.salt)
+      bytes.storeBytes(of: storedLength.littleEndian, toByteOffset: 4, as: UInt32.self)
+      bytes[10] = 200
+      for end in [20, bytes.count - 4] {
+        var checksum = CRC32C(seed: header.salt, offset)
+        checksum.add(UnsafeRawBufferPointer(rebasing: bytes[..<end]))
+        bytes.storeBytes(of: checksum.value.littleEndian, toByteOffset: end, as: UInt32.self)
+      }
+    }
+    return bytes
+  }
+
+  @Test func aLogThatJumpsBeyondTheLimitOfAFileIsDamageAndNoCrash() throws {
+    put(header.encoded(), at: 0, in: path(.log))
+    var offset = header.recordsStart
+    // Jumps of 2 GiB, a shorter one to just before the limit, and one across it.
+    let length = UInt64(unknown(at: offset, storedLength: 0).count)
+    while offset < FormatLimits.file {
+      let left = FormatLimits.file - offset - length
+      let jump = left > 4096 ? min(left - 4096, 1 << 31 - 8) : left + 4096
+      put(unknown(at: offset, storedLength: UInt32(jump)), at: offset, in: path(.log))
+      offset += length + jump
+    }
+    var last = makeHeader()
+    (last.codec, last.rawLength, last.storedLength) = (.stored, 0, 0)
+    (last.rawChecksum, last.storedChecksum, last.syncedBytes) = (0, 0, 0)
+    var bytes = [UInt8](repeating: 0, count: last.length)
+    bytes.withUnsafeMutableBytes { _ = last.encode(to: $0, offset: offset, salt: header.salt) }
+    put(bytes, at: offset, in: path(.log))
+    let store = try open()
+    #expect(try store.lookup(key) == nil)
+    #expect(try store.statistics.damagedRecords > 0)
+    #expect(try !store.engine().verify(.payloads).damage.isEmpty)
+  }
+
+  @Test func aFooterWhoseSumsOverflowIsDamageAndNoCrash() throws {
+    for number in 0..<3 {
+      let id = SegmentID(creation: 0x1000 + UInt64(number), random: 7)
+      let head = SegmentHeader(id: id, salt: 5, creation: id.creation)
+      let file = head.encoded() + FooterBuilder().encoded(header: head, footerOffset: 128)
+      var trailer = try FooterTrailer(
+        decoding: file.span.bytes.extracting(last: 128), id: id, fileSize: UInt64(file.count))
+      trailer.rawBytes = 1 << 63
+      trailer.storedBytes = 1 << 63
+      write(Array(file.dropLast(128)) + trailer.encoded(), to: path(.sealed, id))
+    }
+    let store = try open()
+    #expect(try store.statistics.storedBytes == 0)
+    #expect(try store.statistics.damagedRecords > 0)
+  }
+
+  @Test func aSyncedOffsetBeyondItsOwnRecordIsRefused() throws {
+    var record = makeHeader()
+    record.syncedBytes = 129
+    var bytes = [UInt8](repeating: 0, count: record.length)
+    bytes.withUnsafeMutableBytes { _ = record.encode(to: $0, offset: 128, salt: 99) }
+    #expect(throws: FormatError.self) {
+      try RecordHeader.decode(bytes.span.bytes, offset: 128, salt: 99)
+    }
+  }
+
+  @Test func whatACompactionReplacedNeverCountsAgain() throws {
+    let store = try WarmStartStore(
+      path: directory.path, options: StoreOptions(), access: .createIfMissing,
+      host: .test(clock: ManualClock()))
+    try store.save([1, 2, 3], for: key, objective: 1)
+    try store.close()
+    let victim = try #require(SegmentName(listing(directory.path)[0])).id
+    #expect(try open().lookup(key)?.payload == [1, 2, 3])
+    // The output of a compaction that dropped everything and was cut short before it unlinked.
+    let watching = try open()
+    let id = SegmentID(creation: victim.creation + 1, random: 1)
+    let head = SegmentHeader(id: id, salt: 5, creation: id.creation, replaced: [victim])
+    let footer = FooterBuilder().encoded(header: head, footerOffset: head.recordsStart)
+    write(head.encoded() + footer, to: path(.sealed, id))
+    #expect(try open().lookup(key) == nil)
+    #expect(try watching.lookup(key) == nil)
+    #expect(try watching.engine().verify(.payloads).damage.isEmpty)
+  }
+
+  @Test func whatIsNoRegularFileIsLeftAlone() throws {
+    symlink("/etc/passwd", path(.log))
+    mkdir(path(.sealed, SegmentID(creation: 1, random: 1)), 0o700)
+    mkfifo(path(.sealed, SegmentID(creation: 2, random: 2)), 0o600)
+    let store = try WarmStartStore.open(at: directory.path)
+    try store.save([1], for: key)
+    #expect(try store.lookup(key)?.payload == [1])
+    #expect(try store.engine().verify(.payloads).damage.isEmpty)
+  }
+}
