@@ -35,7 +35,7 @@ kill-test: deps
 	$(SWIFT) build --build-tests
 	WARMSTART_KILLS=1000 $(SWIFT) test --skip-build --disable-xctest --filter aKilledWriterLosesNothing
 
-lint:
+lint: deps
 	$(SWIFT) format lint --strict -r Package.swift Sources Tools Tests Examples Benchmarks
 	Tools/check-layers
 
