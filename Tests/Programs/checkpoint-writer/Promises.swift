@@ -20,7 +20,7 @@ package final class Promises: @unchecked Sendable {
     guard descriptor >= 0, ftruncate(descriptor, off_t(byteCount)) == 0,
       let address = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0),
       address != MAP_FAILED
-    else { fatalError("cannot map \(path)") }
+    else { preconditionFailure("cannot map \(path)") }
     close(descriptor)
     memory = address.bindMemory(to: Atomic<UInt64>.self, capacity: byteCount / 8)
   }
