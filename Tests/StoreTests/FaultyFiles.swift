@@ -10,17 +10,21 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   typealias WriteFault = @Sendable (UnsafeRawBufferPointer) -> Int32?
   /// Gives the error number a sync fails with, or nil.
   typealias SyncFault = @Sendable () -> Int32?
+  /// Gives the error number a read of this file fails with, or nil.
+  typealias ReadFault = @Sendable (String) -> Int32?
 
   private let files = POSIXFileSystem()
   private let lock = Lock()
   // Guarded by lock.
   private var writeFault: WriteFault?
   private var syncFault: SyncFault?
+  private var readFault: ReadFault?
   private var dirty: Set<ObjectIdentifier> = []
   private var syncs = 0
 
   func failWrites(_ fault: WriteFault?) { lock.withLock { writeFault = fault } }
   func failSyncs(_ fault: SyncFault?) { lock.withLock { syncFault = fault } }
+  func failReads(_ fault: ReadFault?) { lock.withLock { readFault = fault } }
 
   /// Files with bytes that were written and not synced.
   var unsyncedFiles: Int { lock.withLock { dirty.count } }
@@ -43,6 +47,11 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
     let fault = lock.withLock { writeFault }
     if let error = fault?(bytes) { throw FileError(.write, path: file.path, errno: error) }
     lock.withLock { _ = dirty.insert(ObjectIdentifier(file)) }
+  }
+
+  fileprivate func willRead(_ file: FaultyFile) throws(FileError) {
+    let fault = lock.withLock { readFault }
+    if let error = fault?(file.path) { throw FileError(.read, path: file.path, errno: error) }
   }
 
   fileprivate func willSync(_ file: FaultyFile) throws(FileError) {
@@ -99,7 +108,8 @@ private final class FaultyFile: File {
   func read(
     into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
   ) throws(FileError) -> Int {
-    try file.read(into: buffer, at: offset)
+    try faults.willRead(self)
+    return try file.read(into: buffer, at: offset)
   }
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
     try faults.willWrite(bytes, to: self)

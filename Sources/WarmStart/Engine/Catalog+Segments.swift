@@ -25,12 +25,12 @@ extension Catalog {
     segment.fileBytes = size
     keep(file, of: segment)
     if let footer {
-      take(footer, from: 0, in: segment)
+      take(footer, in: segment)
       return
     }
     do throws(Interruption) { try replay(segment, file, size: size) } catch {
       // Half read is not known: the next refresh begins anew.
-      drop(segment)
+      unregister(segment)
       throw error
     }
   }
@@ -51,11 +51,12 @@ extension Catalog {
   private func refuse(
     _ name: SegmentName, _ file: any File, size: UInt64, problems: [Damage]
   ) throws(Interruption) {
-    refuse(name.id)
     if name.phase == .log {
       let scanner = SegmentScanner(file: file, salt: 0, end: size)
-      if try fromDisk({ () throws(FileError) in try scanner.isZero(from: 0) }) { return }
+      let isZero = try fromDisk { () throws(FileError) in try scanner.isZero(from: 0) }
+      if isZero { return refuse(name.id) }
     }
+    refuse(name.id)
     for damage in problems { report(damage) }
   }
 
@@ -74,8 +75,8 @@ extension Catalog {
     }
   }
 
-  /// Takes in the records of a footer that begin at `start` or behind it.
-  func take(_ footer: Footer, from start: UInt64, in segment: Segment) {
+  /// Takes in the records of a footer; those known already change nothing.
+  func take(_ footer: Footer, in segment: Segment) {
     index.reserve(footer.count)
     let producers = footer.producers.map { index.producerNumber($0) }
     let origins = footer.origins.map { index.originNumber($0) }
@@ -87,7 +88,6 @@ extension Catalog {
             what: "entry \(number) of the footer is out of limits"))
         continue
       }
-      guard entry.offset >= start else { continue }
       take(
         kind: kind, key: entry.key, stamp: entry.stamp, writeSeconds: entry.writeSeconds,
         offset: entry.offset, in: segment
@@ -186,7 +186,7 @@ extension Catalog {
     }
     if let footer {
       // From the start: what a reader found torn in a log that grew may be whole in the end.
-      take(footer, from: 0, in: segment)
+      take(footer, in: segment)
       return
     }
     if let damage { report(damage) }

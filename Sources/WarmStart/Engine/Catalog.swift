@@ -32,9 +32,14 @@ final class Catalog {
   private var refused: Set<SegmentID> = []
   /// Keys whose slots must be filled anew from all records.
   private var unsettled: Set<Fingerprint> = []
+  /// Those of them that could not be, which is tried again when the directory changes or one is asked for.
+  private var unsettleable: Set<Fingerprint> = []
   /// Why they could not be.
   private var unsettledBecause: StoreError?
   private var watch = DirectoryWatch()
+  /// Whether a segment could not be read when the directory was last listed, and which were told of.
+  private var hasSkipped = false
+  private var complainedOf: Set<SegmentID> = []
   var clockWatch: ClockWatch
   private var clockOfUse: UInt64 = 0
   /// The segments whose files are open, but for the own one: at most `options.openFiles`.
@@ -98,7 +103,10 @@ final class Catalog {
     for _ in 0..<Self.attempts {
       do throws(Interruption) {
         try relistIfChanged(strict: strict)
-        for segment in live { try poll(segment) }
+        for segment in live where segment.isLive {
+          try tolerating(strict: strict, segment.id) { () throws(Interruption) in try poll(segment)
+          }
+        }
         try settle()
         return try body(self)
       } catch {
@@ -122,8 +130,11 @@ final class Catalog {
       throw .store(.file(error))
     }
     guard watch.mustList(modified: modified, now: host.monotonicClock()) else { return }
+    unsettleable = []
+    hasSkipped = false
     try adopt(try names(), strict: strict)
-    watch.listed()
+    // What could not be read is tried again with the next look.
+    if !hasSkipped { watch.listed() }
   }
 
   /// The files of the store. A listing is no snapshot of a directory that changes: it may leave out a
@@ -155,10 +166,14 @@ final class Catalog {
     for name in names where name.phase != .temporary && name.phase == present[name.id] {
       if let segment = segments[name.id] {
         if segment.phase == .log, name.phase == .sealed, segment !== own {
-          try becomeSealed(segment)
+          try tolerating(strict: strict, name.id) { () throws(Interruption) in
+            try becomeSealed(segment)
+          }
         }
       } else if !refused.contains(name.id), !replaced.contains(name.id), name.id != announced {
-        try load(name, strict: strict)
+        try tolerating(strict: strict, name.id) { () throws(Interruption) in
+          try load(name, strict: strict)
+        }
       }
     }
     for segment in segments.values { replaced.formUnion(segment.header.replaced) }
@@ -166,9 +181,23 @@ final class Catalog {
       if present[segment.id] == nil || replaced.contains(segment.id) { drop(segment) }
     }
     for segment in segments.values where segment.isLive && segment !== own {
-      try retireIfAbandoned(segment)
+      try tolerating(strict: strict, segment.id) { () throws(Interruption) in
+        try retireIfAbandoned(segment)
+      }
     }
     live = segments.values.filter { $0.isLive && $0 !== own }.sorted { $0.id < $1.id }
+  }
+
+  /// Runs `body`, which reads one segment of another process. A running fit goes on with what can be read
+  /// where the disk refuses that segment; nothing is concluded, and the next look tries again.
+  private func tolerating(
+    strict: Bool, _ id: SegmentID, _ body: () throws(Interruption) -> Void
+  ) throws(Interruption) {
+    do throws(Interruption) { try body() } catch {
+      guard !strict, case .store(.file(let why)) = error, why.isDiskError else { throw error }
+      hasSkipped = true
+      if complainedOf.insert(id).inserted { options.logger?.error("segment not read: \(why)") }
+    }
   }
 
   private func load(_ name: SegmentName, strict: Bool) throws(Interruption) {
@@ -194,7 +223,7 @@ final class Catalog {
     }
   }
 
-  func drop(_ segment: Segment) {
+  private func drop(_ segment: Segment) {
     segments[segment.id] = nil
     segment.file = nil
     byNumber[Int(segment.number)] = nil
@@ -215,6 +244,14 @@ final class Catalog {
     byNumber.append(segment)
     segments[id] = segment
     return segment
+  }
+
+  /// Takes back the last registration, of a segment that could not be read and that no place names.
+  func unregister(_ segment: Segment) {
+    precondition(byNumber.count - 1 == Int(segment.number))
+    byNumber.removeLast()
+    segments[segment.id] = nil
+    segment.file = nil
   }
 
   /// From here on this process writes the segment.
@@ -333,8 +370,8 @@ final class Catalog {
 
   /// Fills the slots of unsettled keys from all records that are there.
   private func settle() throws(Interruption) {
-    guard !unsettled.isEmpty else { return }
-    let keys = unsettled
+    let keys = unsettled.subtracting(unsettleable)
+    guard !keys.isEmpty else { return }
     for key in keys { index.forget(key) }
     unsettledBecause = nil
     for segment in segments.values {
@@ -348,12 +385,19 @@ final class Catalog {
       }
     }
     // Removals among them may have unsettled a key again, but they have now been seen before.
-    if unsettledBecause == nil { unsettled.subtract(keys) }
+    if unsettledBecause == nil { unsettled.subtract(keys) } else { unsettleable.formUnion(keys) }
   }
 
   /// Throws if nothing can be said of a key, because a segment that may hold its entries cannot be read.
   func requireSettled(_ key: Fingerprint) throws(Interruption) {
-    if let unsettledBecause, unsettled.contains(key) { throw .store(unsettledBecause) }
+    guard unsettleable.remove(key) != nil else { return }
+    try settle()
+    if let unsettledBecause, unsettleable.contains(key) { throw .store(unsettledBecause) }
+  }
+
+  /// Throws if nothing can be said of some key.
+  func requireAllSettled() throws(StoreError) {
+    if let unsettledBecause, !unsettleable.isEmpty { throw unsettledBecause }
   }
 
   /// Everything on disk of the given keys, segment by segment.

@@ -86,7 +86,7 @@ extension Engine {
       // Every thread that waited for this sync hears of it, and nobody after them.
       let isLost = appendLock.withLock { () -> Bool in
         abandon(writer)
-        unsynced = nil
+        if unsynced == error { unsynced = nil }
         return writer.acceptedBytes > writer.syncedBytes
       }
       if isLost { throw .file(error) }

@@ -72,6 +72,7 @@ package final class Engine: @unchecked Sendable {
   ) throws(StoreError) -> Value {
     try stateLock.withLock { () throws(StoreError) in
       try catalog.refresh()
+      try catalog.requireAllSettled()
       return try body(catalog)
     }
   }

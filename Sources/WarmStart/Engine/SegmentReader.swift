@@ -17,7 +17,10 @@ struct SegmentReader {
         guard bytes.count >= start + copy else { throw .malformed("segment header cut short") }
         let decoded = try SegmentHeader.decodeCopy(
           bytes.span.bytes.extracting(start..<start + copy), id: id)
-        if found == nil { found = decoded }
+        if let found, found != decoded {
+          throw .malformed("the two copies of the segment header differ")
+        }
+        found = decoded
       } catch {
         damage.append(place(UInt64(start), UInt64(copy), try reason(error)))
       }

@@ -64,6 +64,9 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The file may not be opened by this user.
   package var isRefusal: Bool { errno == EACCES || errno == EPERM }
 
+  /// The disk could not read; what it holds there is unknown.
+  package var isDiskError: Bool { errno == EIO }
+
   private var advice: String? {
     switch errno {
     case ENOSPC: "free space on this disk; the store goes on by itself after that"

@@ -24,8 +24,14 @@ public struct LazyStore: Sendable {
       self.host = host
     }
 
-    /// The store, if somebody has opened it.
-    var ifOpened: WarmStartStore? { lock.withLock { try? opened?.get() } }
+    /// The store, if somebody has opened it; if not, nobody will.
+    func close() -> WarmStartStore? {
+      lock.withLock {
+        if let opened { return try? opened.get() }
+        opened = .failure(.closed(path: path))
+        return nil
+      }
+    }
 
     func get() -> Result<WarmStartStore, StoreError> {
       lock.withLock {
@@ -66,7 +72,7 @@ public struct LazyStore: Sendable {
   /// Closes the store if it was opened; see ``WarmStartStore/close()``. What fails is logged. Sessions
   /// behind it save nothing after that.
   public func close() {
-    guard let store = outcome.ifOpened else { return }
+    guard let store = outcome.close() else { return }
     do throws(StoreError) { try store.close() } catch {
       outcome.options.logger?.error("closing the store: \(error)")
     }

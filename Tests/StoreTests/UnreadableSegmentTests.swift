@@ -1,0 +1,64 @@
+// A segment that the disk cannot read.
+
+import Glibc
+import TestSupport
+import Testing
+import WarmStart
+
+@Suite struct UnreadableSegmentTests {
+  private let bench = Bench()
+  private let files = FaultyFiles()
+
+  /// Saves under a key in a segment of its own, and gives the segment's name.
+  private func saveAlone(_ number: Int) throws -> String {
+    let before = Set(listing(bench.path))
+    let store = try bench.open()
+    try store.save(payload(number), for: key(number))
+    try store.close()
+    return try #require(listing(bench.path).first { !before.contains($0) })
+  }
+
+  @Test func aRunningFitLosesOnlyWhatTheDiskCannotRead() throws {
+    _ = try saveAlone(1)
+    let store = try bench.open(host: bench.host(files))
+    #expect(try store.lookup(key(1))?.payload == payload(1))
+    let bad = try saveAlone(2)
+    files.failReads { $0.hasSuffix(bad) ? EIO : nil }
+    _ = try saveAlone(3)
+    #expect(try store.lookup(key(1))?.payload == payload(1))
+    #expect(try store.lookup(key(2)) == nil)
+    #expect(try store.lookup(key(3))?.payload == payload(3))
+    try store.save(payload(4), for: key(4))
+    try store.remove(key(3))
+    // Nothing was concluded: the disk reads again, and everything is there.
+    files.failReads(nil)
+    #expect(try store.lookup(key(2))?.payload == payload(2))
+    #expect(try store.lookup(key(3)) == nil)
+    #expect(try store.statistics.damagedRecords == 0)
+  }
+
+  @Test func aStoreThatCannotBeReadWholeIsNotOpened() throws {
+    _ = try saveAlone(1)
+    let bad = try saveAlone(2)
+    files.failReads { $0.hasSuffix(bad) ? EIO : nil }
+    #expect(throws: StoreError.self) { try bench.open(host: bench.host(files)) }
+  }
+
+  @Test func anUnreadableRecordIsAnErrorAndNoDamage() throws {
+    let bad = try saveAlone(1)
+    let store = try bench.open(host: bench.host(files))
+    files.failReads { $0.hasSuffix(bad) ? EIO : nil }
+    #expect(throws: StoreError.self) { try store.lookup(key(1)) }
+    files.failReads(nil)
+    #expect(try store.lookup(key(1))?.payload == payload(1))
+  }
+
+  @Test func aSegmentThatIsGoneForAMomentIsARefresh() throws {
+    let name = try saveAlone(1)
+    let store = try bench.open(host: bench.host(files))
+    // The server forgets the handle once; the file is as it was.
+    let stale = Countdown(1)
+    files.failReads { $0.hasSuffix(name) && stale.next() ? ESTALE : nil }
+    #expect(try store.lookup(key(1))?.payload == payload(1))
+  }
+}
