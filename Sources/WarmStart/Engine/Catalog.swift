@@ -31,11 +31,11 @@ final class Catalog {
   /// Segments that cannot be used, so that they are not tried again and again.
   private var refused: Set<SegmentID> = []
   /// Keys whose slots must be filled anew from all records.
-  private var unsettled: Set<Fingerprint> = []
+  var unsettled: Set<Fingerprint> = []
   /// Those of them that could not be, which is tried again when the directory changes or one is asked for.
-  private var unsettleable: Set<Fingerprint> = []
+  var unsettleable: Set<Fingerprint> = []
   /// Why they could not be.
-  private var unsettledBecause: StoreError?
+  var unsettledBecause: StoreError?
   private var watch = DirectoryWatch()
   /// Whether a segment could not be read when the directory was last listed, and which were told of.
   private var hasSkipped = false
@@ -364,54 +364,5 @@ final class Catalog {
     guard !gaps.isEmpty else { return }
     tornTails += 1
     options.logger?.debug("torn tail of a crash in \(segment.name) at \(gaps[0].range.lowerBound)")
-  }
-
-  // MARK: Keys filled anew
-
-  /// Fills the slots of unsettled keys from all records that are there.
-  private func settle() throws(Interruption) {
-    let keys = unsettled.subtracting(unsettleable)
-    guard !keys.isEmpty else { return }
-    for key in keys { index.forget(key) }
-    unsettledBecause = nil
-    for segment in segments.values {
-      do throws(Interruption) {
-        try forEachRecord(of: keys, in: segment) { header, offset in
-          take(header, at: offset, in: segment)
-        }
-      } catch {
-        guard case .store(let why) = error else { throw error }
-        unsettledBecause = why
-      }
-    }
-    // Removals among them may have unsettled a key again, but they have now been seen before.
-    if unsettledBecause == nil { unsettled.subtract(keys) } else { unsettleable.formUnion(keys) }
-  }
-
-  /// Throws if nothing can be said of a key, because a segment that may hold its entries cannot be read.
-  func requireSettled(_ key: Fingerprint) throws(Interruption) {
-    guard unsettleable.remove(key) != nil else { return }
-    try settle()
-    if let unsettledBecause, unsettleable.contains(key) { throw .store(unsettledBecause) }
-  }
-
-  /// Throws if nothing can be said of some key.
-  func requireAllSettled() throws(StoreError) {
-    if let unsettledBecause, !unsettleable.isEmpty { throw unsettledBecause }
-  }
-
-  /// Everything on disk of the given keys, segment by segment.
-  func records(of keys: Set<Fingerprint>) throws(StoreError) -> [(FoundRecord, Segment)] {
-    try untilPresent { _ throws(Interruption) in
-      var found: [(FoundRecord, Segment)] = []
-      for segment in segments.values.sorted(by: { $0.id < $1.id }) {
-        try forEachRecord(of: keys, in: segment) { header, offset in
-          let record = FoundRecord(
-            header: header, offset: offset, length: UInt64(header.recordLength))
-          found.append((record, segment))
-        }
-      }
-      return found
-    }
   }
 }
