@@ -38,7 +38,7 @@ public func listing(_ path: String) -> [String] {
 
 /// The bytes of a file.
 public func contents(_ path: String) -> [UInt8] {
-  guard let file = fopen(path, "rb") else { fatal("cannot read \(path)") }
+  guard let file = fopen(path, "rbe") else { fatal("cannot read \(path)") }
   defer { fclose(file) }
   var bytes: [UInt8] = []
   var buffer = [UInt8](repeating: 0, count: 1 << 16)
@@ -51,7 +51,7 @@ public func contents(_ path: String) -> [UInt8] {
 
 /// Makes or overwrites a file.
 public func write(_ bytes: [UInt8], to path: String) {
-  guard let file = fopen(path, "wb") else { fatal("cannot write \(path)") }
+  guard let file = fopen(path, "wbe") else { fatal("cannot write \(path)") }
   defer { fclose(file) }
   if fwrite(bytes, 1, bytes.count, file) != bytes.count { fatal("cannot write \(path)") }
 }

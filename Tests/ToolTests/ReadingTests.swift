@@ -135,9 +135,11 @@ enum Stranger {
   /// Runs a copy of the program, since the original may lie where the other user cannot go.
   static func run(_ arguments: [String], in directory: TemporaryDirectory) -> Tool {
     let copy = directory.appending("program")
+    // Copied by another process: had this one the copy open for writing, a child that any other test
+    // starts at that moment would inherit the descriptor, and the copy could not be run (ETXTBSY)
+    // until that child ends.
     if access(copy, F_OK) != 0 {
-      write(contents(Tool.path), to: copy)
-      chmod(copy, 0o755)
+      _ = Tool.run(command: ["install", "-m", "755", Tool.path, copy])
     }
     return Tool.run(command: become + [copy] + arguments, input: [1])
   }
