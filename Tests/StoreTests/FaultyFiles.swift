@@ -14,7 +14,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   typealias ReadFault = @Sendable (String) -> Int32?
 
   private let files = POSIXFileSystem()
-  private let lock = Lock()
+  private let lock = ThreadLock()
   // Guarded by lock.
   private var writeFault: WriteFault?
   private var syncFault: SyncFault?

@@ -54,6 +54,6 @@ extension Host {
   ) -> Host {
     Host(
       files: POSIXFileSystem(), wallClock: { clock.now }, monotonicClock: { clock.uptime },
-      random: { random.next() }, makeSignal: { ThreadSignal() }, executable: { executable })
+      random: { random.next() }, threads: POSIXThreads(), executable: { executable })
   }
 }

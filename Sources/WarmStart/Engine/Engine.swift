@@ -14,13 +14,13 @@ package final class Engine: @unchecked Sendable {
   let host: Host
   let directory: any Directory
 
-  let stateLock = Lock()
+  let stateLock: any Lock
   // Guarded by stateLock.
   let catalog: Catalog
   var pendingMarks: [Fingerprint: UInt64] = [:]
   private var spareFrames: [Frame] = []
 
-  let appendLock = Lock()
+  let appendLock: any Lock
   // Guarded by appendLock.
   var writer: SegmentWriter?
   var isClosed = false
@@ -33,6 +33,8 @@ package final class Engine: @unchecked Sendable {
   ) throws(StoreError) {
     self.path = path
     self.host = host
+    stateLock = host.threads.makeLock()
+    appendLock = host.threads.makeLock()
     self.options = options
     isReadOnly = access == .readOnly
     do throws(FileError) {

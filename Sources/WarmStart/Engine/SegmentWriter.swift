@@ -15,7 +15,7 @@ final class SegmentWriter: @unchecked Sendable {
   var acceptedBytes: UInt64 = 0
   private let directory: any Directory
 
-  private let syncLock = Lock()
+  private let syncLock: any Lock
   private let syncSignal: any Signal
   // Guarded by syncLock.
   private var written: UInt64
@@ -24,13 +24,14 @@ final class SegmentWriter: @unchecked Sendable {
   private var syncFailure: FileError?
 
   private init(
-    file: any File, header: SegmentHeader, directory: any Directory, signal: any Signal,
+    file: any File, header: SegmentHeader, directory: any Directory, threads: any Threads,
     synced: UInt64
   ) {
     self.file = file
     self.header = header
     self.directory = directory
-    syncSignal = signal
+    syncLock = threads.makeLock()
+    syncSignal = syncLock.makeSignal()
     tail = header.recordsStart
     written = tail
     self.synced = synced
@@ -70,7 +71,7 @@ final class SegmentWriter: @unchecked Sendable {
         throw error
       }
       return SegmentWriter(
-        file: file, header: header, directory: directory, signal: host.makeSignal(),
+        file: file, header: header, directory: directory, threads: host.threads,
         synced: synced ? header.recordsStart : 0)
     }
   }
@@ -123,7 +124,7 @@ final class SegmentWriter: @unchecked Sendable {
           isSyncing = true
           return written
         }
-        syncSignal.wait(holding: syncLock)
+        syncSignal.wait()
       }
       return nil
     }

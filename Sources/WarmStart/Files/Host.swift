@@ -1,4 +1,4 @@
-// Everything the engine takes from outside: files, time, randomness, waiting and waking.
+// Everything the engine takes from outside: files, time, randomness, threads, waiting and waking.
 
 internal import CWarmStart
 internal import Glibc
@@ -12,7 +12,7 @@ package struct Host: Sendable {
   package var monotonicClock: @Sendable () -> UInt64
   /// Sixty-four random bits.
   package var random: @Sendable () -> UInt64
-  package var makeSignal: @Sendable () -> any Signal
+  package var threads: any Threads
   /// Identifies the running program where no producer is named.
   package var executable: @Sendable () -> ExecutableIdentity?
 
@@ -21,14 +21,14 @@ package struct Host: Sendable {
     wallClock: @escaping @Sendable () -> UInt64,
     monotonicClock: @escaping @Sendable () -> UInt64,
     random: @escaping @Sendable () -> UInt64,
-    makeSignal: @escaping @Sendable () -> any Signal,
+    threads: any Threads,
     executable: @escaping @Sendable () -> ExecutableIdentity?
   ) {
     self.files = files
     self.wallClock = wallClock
     self.monotonicClock = monotonicClock
     self.random = random
-    self.makeSignal = makeSignal
+    self.threads = threads
     self.executable = executable
   }
 
@@ -43,7 +43,7 @@ package struct Host: Sendable {
       precondition(result == 0, "getrandom(2) failed with errno \(-result)")
       return word
     },
-    makeSignal: { ThreadSignal() },
+    threads: POSIXThreads(),
     executable: { ExecutableIdentity.ofThisProcess() })
 
   private static func nanoseconds(_ clock: clockid_t) -> UInt64 {

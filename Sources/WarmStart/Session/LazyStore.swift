@@ -15,13 +15,14 @@ public struct LazyStore: Sendable {
     let path: String
     let options: StoreOptions
     let host: Host
-    private let lock = Lock()
+    private let lock: any Lock
     private var opened: Result<WarmStartStore, StoreError>?
 
     init(path: String, options: StoreOptions, host: Host) {
       self.path = path
       self.options = options
       self.host = host
+      lock = host.threads.makeLock()
     }
 
     /// The store, if somebody has opened it; if not, nobody will.

@@ -21,7 +21,7 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
 
   private let monotonicClock: @Sendable () -> UInt64
   private let logger: Logger?
-  private let lock = Lock()
+  private let lock: any Lock
   // Guarded by lock.
   private var preloaded: WarmStartEntry?
   private var written = Turn()
@@ -57,6 +57,7 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     self.label = label
     self.checkpointInterval = checkpointInterval
     monotonicClock = host.monotonicClock
+    lock = host.threads.makeLock()
     logger = store?.logger
     runID =
       store?.freshRunID()

@@ -19,7 +19,7 @@ public final class WarmStartStore: @unchecked Sendable {
   private let host: Host
   private let options: EngineOptions
   private let access: Engine.Access
-  private let lock = Lock()
+  private let lock: any Lock
   // Guarded by lock.
   private var current: Engine?
   private var generation: UInt32
@@ -55,6 +55,7 @@ public final class WarmStartStore: @unchecked Sendable {
       try WorkingDirectory.absolute(path)
     }
     self.host = host
+    lock = host.threads.makeLock()
     self.access = access
     self.options = options.engineOptions(host: host)
     isReadOnly = access == .readOnly

@@ -1,43 +1,124 @@
-// A mutex and a condition that are made new in the child of a fork, and that the thread sanitizer
-// understands.
+// Mutexes, conditions and threads: part of what the engine takes from outside, so that a simulation
+// decides who runs when. The ones of the operating system are made new in the child of a fork, and the
+// thread sanitizer understands them.
 
 internal import CWarmStart
+internal import Glibc
+
+/// Makes everything that threads need to live together.
+package protocol Threads: Sendable {
+  func makeLock() -> any Lock
+  /// Runs `body` on a thread of its own. Throws an error number if there can be no more threads.
+  func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) -> any RunningThread
+}
+
+/// No thread could be started: the system's error number.
+package struct ThreadError: Error {
+  package var errno: Int32
+
+  package init(errno: Int32) { self.errno = errno }
+}
+
+/// A thread that was started.
+package protocol RunningThread: AnyObject, Sendable {
+  /// Returns once the thread has ended. To be called once.
+  func join()
+}
 
 /// A mutex. Not recursive.
-package final class Lock: @unchecked Sendable {
+package protocol Lock: AnyObject, Sendable {
+  func acquire()
+  func release()
+  /// A condition of what this lock protects.
+  func makeSignal() -> any Signal
+}
+
+extension Lock {
+  /// Runs `body` with the lock held.
+  package func withLock<Result: ~Copyable, Failure: Error>(
+    _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    acquire()
+    defer { release() }
+    return try body()
+  }
+}
+
+/// Lets threads wait for a change of what a ``Lock`` protects.
+package protocol Signal: AnyObject, Sendable {
+  /// Gives up the lock, which the caller holds, sleeps, and takes it again; may wake for no reason.
+  func wait()
+  /// Wakes all who wait.
+  func wakeAll()
+}
+
+/// The threads of the operating system.
+package struct POSIXThreads: Threads {
+  package init() {}
+
+  package func makeLock() -> any Lock { ThreadLock() }
+
+  package func start(
+    _ body: @escaping @Sendable () -> Void
+  ) throws(ThreadError) -> any RunningThread {
+    final class Start {
+      let body: @Sendable () -> Void
+      init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var thread = pthread_t()
+    let start = Unmanaged.passRetained(Start(body))
+    // A fitting program's handlers are no business of the store's threads.
+    var all = sigset_t()
+    var before = sigset_t()
+    sigfillset(&all)
+    pthread_sigmask(SIG_SETMASK, &all, &before)
+    let failed = pthread_create(
+      &thread, nil,
+      { start in
+        Unmanaged<Start>.fromOpaque(start!).takeRetainedValue().body()
+        return nil
+      }, start.toOpaque())
+    pthread_sigmask(SIG_SETMASK, &before, nil)
+    guard failed == 0 else {
+      start.release()
+      throw ThreadError(errno: failed)
+    }
+    return POSIXThread(thread)
+  }
+}
+
+private final class POSIXThread: RunningThread {
+  private let thread: pthread_t
+
+  init(_ thread: pthread_t) { self.thread = thread }
+  func join() { pthread_join(thread, nil) }
+}
+
+/// The mutex of ordinary threads.
+package final class ThreadLock: Lock, @unchecked Sendable {
   fileprivate let handle: OpaquePointer
 
   package init() { handle = ws_lock_create() }
   deinit { ws_lock_destroy(handle) }
 
-  /// Runs `body` with the lock held.
-  package func withLock<Result: ~Copyable, Failure: Error>(
-    _ body: () throws(Failure) -> Result
-  ) throws(Failure) -> Result {
-    ws_lock_acquire(handle)
-    defer { ws_lock_release(handle) }
-    return try body()
-  }
+  package func acquire() { ws_lock_acquire(handle) }
+  package func release() { ws_lock_release(handle) }
+  package func makeSignal() -> any Signal { ThreadSignal(self) }
 }
 
-/// Lets threads wait for a change of what a ``Lock`` protects. Part of what the engine takes from
-/// outside, so that a simulation decides who runs when.
-package protocol Signal: AnyObject, Sendable {
-  /// Gives up `lock`, which the caller holds, sleeps, and takes it again; may wake for no reason.
-  func wait(holding lock: Lock)
-  /// Wakes all who wait.
-  func wakeAll()
-}
-
-/// The signal of ordinary threads.
-package final class ThreadSignal: Signal, @unchecked Sendable {
+/// The condition of ordinary threads.
+private final class ThreadSignal: Signal, @unchecked Sendable {
   private let handle: OpaquePointer
+  private let lock: ThreadLock
 
-  package init() { handle = ws_condition_create() }
+  init(_ lock: ThreadLock) {
+    handle = ws_condition_create()
+    self.lock = lock
+  }
   deinit { ws_condition_destroy(handle) }
 
-  package func wait(holding lock: Lock) { ws_condition_wait(handle, lock.handle) }
-  package func wakeAll() { ws_condition_wake_all(handle) }
+  func wait() { ws_condition_wait(handle, lock.handle) }
+  func wakeAll() { ws_condition_wake_all(handle) }
 }
 
 /// Counts the forks that lie between this process and the first of its line.
