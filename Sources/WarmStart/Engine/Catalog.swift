@@ -272,6 +272,15 @@ final class Catalog {
     own = nil
   }
 
+  /// The segment is not written any more by this process, and what it holds is not what was written: the
+  /// next refresh finds it as if somebody else had left it.
+  func forgetOwn() {
+    guard let segment = own else { return }
+    own = nil
+    drop(segment)
+    watch.invalidate()
+  }
+
   func segment(_ number: UInt32) -> Segment? { byNumber[Int(number)] }
 
   /// The open file of a segment. Closes the least recently used ones beyond the limit.

@@ -2,6 +2,20 @@
 
 internal import Logging
 
+/// Bytes to be saved, whoever owns them.
+package protocol PayloadBytes {
+  var count: Int { get }
+  func withBytes(_ body: (UnsafeRawBufferPointer) -> Void)
+}
+
+extension [UInt8]: PayloadBytes {
+  package func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) { withUnsafeBytes(body) }
+}
+
+extension UnsafeRawBufferPointer: PayloadBytes {
+  package func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) { body(self) }
+}
+
 extension Engine {
   /// Writes one record; what is durable when it returns is what `durability` says.
   package func append(
@@ -16,7 +30,7 @@ extension Engine {
 
   /// Writes records with one write and one sync, in this order, all or none of them acknowledged.
   package func append(
-    _ drafts: [(draft: Draft, payload: [UInt8])], durability: Durability
+    _ drafts: [(draft: Draft, payload: some PayloadBytes)], durability: Durability
   ) throws(StoreError) {
     guard !drafts.isEmpty else { return }
     var rest = drafts[...]
@@ -27,7 +41,7 @@ extension Engine {
         while let (draft, payload) = rest.first, frame.recordCount < Self.batchRecords,
           frame.length < Self.batchBytes
         {
-          payload.withUnsafeBytes { frame.add(draft, payload: $0) }
+          payload.withBytes { frame.add(draft, payload: $0) }
           rest.removeFirst()
         }
         try write(frame, durability: durability)
@@ -38,7 +52,8 @@ extension Engine {
   private static let batchRecords = 4096
   private static let batchBytes = 4 << 20
 
-  private func check(_ draft: Draft, payload: Int) throws(StoreError) {
+  /// Throws if a record is over a limit, or nothing may be written.
+  package func check(_ draft: Draft, payload: Int) throws(StoreError) {
     guard !isReadOnly else { throw .readOnly(path: path) }
     guard payload <= options.payloadLimit else {
       throw .payloadTooLong(bytes: payload, limit: options.payloadLimit)
@@ -58,11 +73,15 @@ extension Engine {
         guard !isClosed else { throw .closed(path: path) }
         let writer = try writerWithRoom(for: frame)
         try place(frame, writer)
-        if durability == .buffered { writer.acceptedBytes = writer.tail }
+        switch durability {
+        case .buffered: writer.acceptedBytes = writer.tail
+        case .synced, .background:
+          writer.fillAhead(frameLength: frame.length, limit: options.segmentLimit)
+        }
         writePendingMarks()
         return (writer, writer.tail)
       }
-      guard durability == .synced else { return }
+      guard durability != .buffered else { return }
       do throws(FileError) {
         try writer.sync(through: end)
         return
@@ -179,7 +198,11 @@ extension Engine {
       unsynced = error
     }
     abandoned.release()
-    stateLock.withLock { catalog.endOwn(sealed: false) }
+    stateLock.withLock {
+      // After a failed sync the file may hold anything behind what was synced before: it is read anew,
+      // like the log of a writer that died.
+      if abandoned.hasFailedToSync { catalog.forgetOwn() } else { catalog.endOwn(sealed: false) }
+    }
   }
 
   /// Seals the segment. A footer that could not be written is no loss: the log says the same.

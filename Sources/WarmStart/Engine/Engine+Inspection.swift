@@ -75,7 +75,7 @@ extension Engine {
         result.records += segment.recordCount
         result.payloadBytes += segment.rawBytes
         result.storedBytes += segment.storedBytes
-        result.totalBytes += max(segment.fileBytes, segment.tail)
+        result.totalBytes += bytes(of: segment, catalog)
         let live = catalog.index.liveBytes[segment.number, default: 0]
         result.liveBytes += live
         result.deadBytes += segment.recordBytes - min(live, segment.recordBytes)
@@ -86,6 +86,15 @@ extension Engine {
       result.oldestNanoseconds = result.records == 0 ? nil : oldest
       return result
     }
+  }
+}
+
+extension Engine {
+  /// Bytes of a segment's file. What is being written has zeros ahead, and more of them any moment.
+  private func bytes(of segment: Segment, _ catalog: Catalog) -> UInt64 {
+    let mayGrow = segment === catalog.own || segment.isLive
+    let size = mayGrow ? try? segment.file?.size() : nil
+    return max(size ?? segment.fileBytes, segment.tail)
   }
 }
 

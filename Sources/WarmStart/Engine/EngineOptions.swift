@@ -9,6 +9,12 @@ public enum Durability: String, Hashable, Sendable, CaseIterable {
   /// With the kernel: it survives SIGKILL, and a power cut once the store was flushed or closed or the
   /// fit finalized.
   case buffered
+  /// Accepted: the payload was copied, and a thread of the store's own writes and syncs it soon. Lookups
+  /// of the same store see it at once, others when it is written; a crash of the process may lose it. A
+  /// newer checkpoint of a session takes the place of one that still waits, but never of the best.
+  /// Finals wait until they, and everything accepted before, are on stable storage, and so do flush and
+  /// close.
+  case background
 }
 
 /// The engine's part of ``StoreOptions``.

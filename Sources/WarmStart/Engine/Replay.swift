@@ -55,6 +55,11 @@ struct Replay {
         replay.tail = offset
         return try replay.settled(scanner, gaps: gaps, life: life)
       case .nothing, .beyond:
+        if life == .live, try scanner.isUnwritten(at: offset) {
+          // Its writer puts one record behind the other: there is none behind space that is still empty.
+          replay.tail = offset
+          return try replay.settled(scanner, gaps: gaps, life: life)
+        }
         let next = try scanner.nextHeader(from: offset + 8)
         // A living writer may have finished this record while the rest was searched.
         if life == .live, next != nil, case .record = try scanner.lookAgain(at: offset) { continue }
@@ -107,6 +112,13 @@ struct Replay {
 }
 
 extension SegmentScanner {
+  /// Whether a page of zeros, or the end, stands where a record would begin: more than a lost sector.
+  func isUnwritten(at offset: UInt64) throws(FileError) -> Bool {
+    let count = Int(min(4096, end - offset))
+    guard let page = try bytes(count, at: offset) else { return false }
+    return page.bytes.isZero(0..<count)
+  }
+
   /// What stands at `offset` now, whatever was read before.
   func lookAgain(at offset: UInt64) throws(FileError) -> Look {
     forget()

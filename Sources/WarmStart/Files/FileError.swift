@@ -28,6 +28,8 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
     case status
     /// Cutting a file.
     case truncate
+    /// Starting the thread that writes in the background.
+    case startThread = "start a thread for"
     /// Making a directory.
     case createDirectory = "create directory"
   }
@@ -75,6 +77,7 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
     case EROFS: "the file system is read-only; the store can be opened read-only"
     case EIO: "the disk reports an error; look at the kernel's log before anything else"
     case EMFILE, ENFILE: "too many open files; raise the limit (ulimit -n)"
+    case EAGAIN: operation == .startThread ? "raise the limit of threads (ulimit -u)" : nil
     case ELOOP: "it is a symbolic link, which the store never follows"
     case ENOTSUP, ENOSYS, ENOLCK:
       operation == .lock

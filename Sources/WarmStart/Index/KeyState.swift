@@ -32,11 +32,16 @@ package struct EntryOrder {
 
   /// Lower objective; one before none; else the newer.
   package func isBetter(_ left: Place, than right: Place) -> Bool {
-    switch (left.objective, right.objective) {
-    case (let left?, let right?) where left != right: return left < right
-    case (.some, nil): return true
-    case (nil, .some): return false
-    default: return isNewer(left, than: right)
+    Self.isBetter(left.objective, than: right.objective) ?? isNewer(left, than: right)
+  }
+
+  /// Whether the one objective is the better; nil if neither is, so that the newer entry counts.
+  package static func isBetter(_ left: Double?, than right: Double?) -> Bool? {
+    switch (left, right) {
+    case (let left?, let right?) where left != right: left < right
+    case (.some, nil): true
+    case (nil, .some): false
+    default: nil
     }
   }
 }

@@ -29,6 +29,8 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   private var generation = ForkGeneration.current
   private var turnsTaken: UInt64 = 0
   private var error: StoreError?
+  /// Something that was accepted has been lost since the last call.
+  private var hasLost = false
 
   /// An objective must be lower than the best by more than this to be written at once.
   private static let improvement = 1e-12
@@ -117,7 +119,9 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   /// first call always writes.
   ///
   /// Gives whether it wrote; what is durable then is what ``StoreOptions/durability`` says. A failed
-  /// write leaves the best and the interval as they were.
+  /// write leaves the best and the interval as they were. With ``Durability/background`` a write may fail
+  /// after the call: then ``lastError`` tells, the best and the interval are again those of what was
+  /// written, and the next call returns false and takes nothing.
   @discardableResult
   public func checkpoint(
     _ payload: [UInt8], objective: Double? = nil, iteration: UInt64? = nil
@@ -144,9 +148,17 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     // The turn is taken before the write, so that of two threads with the same news one writes, and
     // given back if the write fails.
     guard let turn = lock.withLock({ takeTurn(objective, now) }) else { return false }
-    let hasWritten = save(payload, .checkpoint, objective, iteration, store)
-    lock.withLock { endTurn(turn, hasWritten: hasWritten) }
-    return hasWritten
+    do throws(StoreError) {
+      let isWritten = try store.save(
+        payload, for: key, objective: objective, iteration: iteration, label: label, run: runID
+      ) { [weak self] outcome in self?.endTurn(turn, outcome) }
+      if isWritten { lock.withLock { endTurn(turn, hasWritten: true) } }
+      return true
+    } catch {
+      lock.withLock { endTurn(turn, hasWritten: false) }
+      note(error)
+      return false
+    }
   }
 
   /// Saves the result of the fit, at once and onto stable storage, as a final entry. Gives whether it
@@ -172,16 +184,9 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     _ payload: UnsafeRawBufferPointer, objective: Double? = nil, iteration: UInt64? = nil
   ) -> Bool {
     guard let store else { return false }
-    return save(payload, .final, objective, iteration, store)
-  }
-
-  private func save(
-    _ payload: UnsafeRawBufferPointer, _ kind: EntryKind, _ objective: Double?,
-    _ iteration: UInt64?, _ store: WarmStartStore
-  ) -> Bool {
     do throws(StoreError) {
       try store.save(
-        payload, for: key, kind: kind, objective: objective, iteration: iteration, label: label,
+        payload, for: key, kind: .final, objective: objective, iteration: iteration, label: label,
         run: runID)
       return true
     } catch {
@@ -215,6 +220,10 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
       underWay = [:]
       generation = ForkGeneration.current
     }
+    if hasLost {
+      hasLost = false
+      return nil
+    }
     var last = written
     for turn in underWay.values { last.add(turn) }
     let improves = objective.map { $0 < (last.best ?? .infinity) - Self.improvement } ?? false
@@ -229,6 +238,18 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   private func endTurn(_ number: UInt64, hasWritten: Bool) {
     guard let turn = underWay.removeValue(forKey: number), hasWritten else { return }
     written.add(turn)
+  }
+
+  /// What became of a checkpoint that was accepted. One that was superseded leaves the turn to its
+  /// successor.
+  private func endTurn(_ number: UInt64, _ outcome: BackgroundWriter.Outcome) {
+    var hasWritten = false
+    if case .written = outcome { hasWritten = true }
+    if case .failed(let error) = outcome { note(error) }
+    lock.withLock {
+      endTurn(number, hasWritten: hasWritten)
+      if case .failed = outcome { hasLost = true }
+    }
   }
 }
 

@@ -24,6 +24,9 @@ public struct StoreOptions: Sendable {
   /// Bytes after which a segment is sealed, 64 MiB; never more than a sixteenth of the budget, never
   /// less than 64 KiB.
   public var segmentLimit: UInt64 = 64 << 20
+  /// Bytes of the payloads that may wait to be written with ``Durability/background``; 64 MiB. A save
+  /// beyond waits for the disk.
+  public var backgroundMemory: Int = 64 << 20
   /// Descriptors of segments that are kept open for reading; 64.
   public var openFiles: Int = 64
 

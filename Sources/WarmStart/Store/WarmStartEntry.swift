@@ -46,6 +46,19 @@ public struct WarmStartEntry: Hashable, Sendable {
     self.key = key
   }
 
+  /// An entry that its own producer has saved and that is not written yet.
+  init(_ draft: Draft, payload: [UInt8], written: UInt64) {
+    self.payload = payload
+    objective = draft.objective.flatMap { $0.isFinite ? $0 : nil }
+    iteration = draft.iteration
+    writtenNanoseconds = written
+    kind = draft.kind == .final ? .final : .checkpoint
+    runID = RunID(draft.runID)!  // drafts of entries are made from one
+    producer = draft.producer
+    label = draft.label.isEmpty ? nil : draft.label
+    key = draft.key
+  }
+
   /// `producer` is who asks.
   init(_ record: ReadRecord, askedBy producer: String) {
     let header = record.header

@@ -18,10 +18,12 @@ public final class WarmStartStore: @unchecked Sendable {
 
   private let host: Host
   private let options: EngineOptions
+  private let backgroundMemory: Int
   private let access: Engine.Access
   private let lock: any Lock
   // Guarded by lock.
   private var current: Engine?
+  private var background: BackgroundWriter?
   private var generation: UInt32
   private var isClosed = false
 
@@ -58,6 +60,7 @@ public final class WarmStartStore: @unchecked Sendable {
     lock = host.threads.makeLock()
     self.access = access
     self.options = options.engineOptions(host: host)
+    backgroundMemory = options.backgroundMemory
     isReadOnly = access == .readOnly
     producer = self.options.producer
     guard producer.utf8.count <= FormatLimits.producer else {
@@ -68,25 +71,52 @@ public final class WarmStartStore: @unchecked Sendable {
     current = try Engine(path: self.path, host: host, options: self.options, access: access)
   }
 
-  deinit { if generation == ForkGeneration.current { try? current?.close() } }
+  deinit {
+    guard generation == ForkGeneration.current else { return }
+    try? background?.close()
+    try? current?.close()
+  }
 
   /// The engine of this process. The child of a fork gets a new one: the parent's was copied in
   /// whatever state it was, and its files are closed.
   package func engine() throws(StoreError) -> Engine {
+    try lock.withLock { () throws(StoreError) in try engineWithLock() }
+  }
+
+  private func engineWithLock() throws(StoreError) -> Engine {
+    guard !isClosed else { throw .closed(path: path) }
+    if generation != ForkGeneration.current {
+      // Never released: their memory may be half changed, and the child has no thread of the parent's.
+      if let current { _ = Unmanaged.passRetained(current) }
+      if let background { _ = Unmanaged.passRetained(background) }
+      (current, background) = (nil, nil)
+      generation = ForkGeneration.current
+    }
+    if let current { return current }
+    let engine = try Engine(path: path, host: host, options: options, access: access)
+    current = engine
+    return engine
+  }
+
+  /// The engine, and what writes for it in the background if this store does.
+  private func parts() throws(StoreError) -> (engine: Engine, background: BackgroundWriter?) {
     try lock.withLock { () throws(StoreError) in
-      guard !isClosed else { throw .closed(path: path) }
-      if generation != ForkGeneration.current {
-        // Never released: its memory may be half changed.
-        if let current { _ = Unmanaged.passRetained(current) }
-        current = nil
-        generation = ForkGeneration.current
+      let engine = try engineWithLock()
+      if background == nil, writesInBackground {
+        background = BackgroundWriter(engine: engine, host: host, limit: backgroundMemory)
       }
-      if let current { return current }
-      let engine = try Engine(path: path, host: host, options: options, access: access)
-      current = engine
-      return engine
+      return (engine, background)
     }
   }
+
+  /// The engine, once everything accepted has been written, so that what it says holds for that too.
+  private func drainedEngine() throws(StoreError) -> Engine {
+    let (engine, background) = try parts()
+    background?.drain()
+    return engine
+  }
+
+  private var writesInBackground: Bool { options.durability == .background && !isReadOnly }
 
   // MARK: Saving
 
@@ -129,24 +159,52 @@ public final class WarmStartStore: @unchecked Sendable {
     _ payload: UnsafeRawBufferPointer, for key: Fingerprint, kind: EntryKind = .checkpoint,
     objective: Double? = nil, iteration: UInt64? = nil, label: String? = nil, run: RunID
   ) throws(StoreError) {
-    let draft = Draft(
+    let draft = draft(kind, key, objective, iteration, run, label)
+    let (engine, background) = try parts()
+    if let background {
+      if kind == .checkpoint { return try background.accept(draft, payload: payload) }
+      background.drain()
+    }
+    try engine.append(draft, payload: payload, durability: durability(of: kind))
+  }
+
+  /// Saves a checkpoint of a session. Gives whether it is written; if not, it was accepted to be written
+  /// in the background, and `ended` will hear, on another thread, what became of it.
+  func save(
+    _ payload: UnsafeRawBufferPointer, for key: Fingerprint, objective: Double?,
+    iteration: UInt64?, label: String?, run: RunID,
+    ended: @escaping @Sendable (BackgroundWriter.Outcome) -> Void
+  ) throws(StoreError) -> Bool {
+    let draft = draft(.checkpoint, key, objective, iteration, run, label)
+    let (engine, background) = try parts()
+    if let background {
+      try background.accept(draft, payload: payload, session: ended)
+      return false
+    }
+    try engine.append(draft, payload: payload, durability: options.durability)
+    return true
+  }
+
+  private func draft(
+    _ kind: EntryKind, _ key: Fingerprint, _ objective: Double?, _ iteration: UInt64?,
+    _ run: RunID, _ label: String?
+  ) -> Draft {
+    Draft(
       kind: kind.recordKind, key: key, objective: objective, iteration: iteration,
       runID: run.description, producer: producer, label: label ?? "")
-    try engine().append(draft, payload: payload, durability: durability(of: kind))
   }
 
   /// Saves many entries with one write and one sync for all of them (one for every 4 MiB or 4096
   /// entries, if there are more). If it throws, none is acknowledged, but some may be found.
   public func save(_ entries: [NewEntry]) throws(StoreError) {
     let drafts = entries.map { entry in
-      let draft = Draft(
-        kind: entry.kind.recordKind, key: entry.key, objective: entry.objective,
-        iteration: entry.iteration, runID: (entry.run ?? freshRunID()).description,
-        producer: producer, label: entry.label ?? "")
+      let draft = draft(
+        entry.kind, entry.key, entry.objective, entry.iteration, entry.run ?? freshRunID(),
+        entry.label)
       return (draft: draft, payload: entry.payload)
     }
     let durability = entries.contains { $0.kind == .final } ? .synced : options.durability
-    try engine().append(drafts, durability: durability)
+    try drainedEngine().append(drafts, durability: durability)
   }
 
   /// Removes everything of a key that is in the store now. It is gone for good once this returns, as
@@ -154,7 +212,7 @@ public final class WarmStartStore: @unchecked Sendable {
   public func remove(_ key: Fingerprint) throws(StoreError) {
     let draft = Draft(kind: .removal, key: key, producer: producer)
     let empty = UnsafeRawBufferPointer(start: nil, count: 0)
-    try engine().append(draft, payload: empty, durability: options.durability)
+    try drainedEngine().append(draft, payload: empty, durability: options.durability)
   }
 
   private func durability(of kind: EntryKind) -> Durability {
@@ -190,19 +248,32 @@ public final class WarmStartStore: @unchecked Sendable {
   private func lookup(
     _ key: Fingerprint, _ question: Engine.Question
   ) throws(StoreError) -> WarmStartEntry? {
-    try engine().lookup(key, question, countsAsUse: true)
-      .map { WarmStartEntry($0.record, askedBy: producer) }
+    let (engine, background) = try parts()
+    // Asked first: what is written meanwhile is found by the engine.
+    let waiting = background?.entries(of: key) ?? []
+    let answer = try engine.lookup(key, question, countsAsUse: true)
+    let found = answer.map { WarmStartEntry($0.record, askedBy: producer) }
+    guard !waiting.isEmpty else { return found }
+    if let found, found.kind == .final, case .resume = question { return found }
+    // In the order of their time: the stamp of what is written is not below the time of its acceptance.
+    var candidates = waiting.map { (entry: $0, time: $0.writtenNanoseconds) }
+    if let answer, let found { candidates.append((found, answer.record.header.stamp)) }
+    return candidates.max { left, right in
+      let newer = right.time >= left.time
+      if question == .latest { return newer }
+      return EntryOrder.isBetter(right.entry.objective, than: left.entry.objective) ?? newer
+    }?.entry
   }
 
   /// Every key that has a living entry, in order. Does not count as use.
   public var keys: [Fingerprint] {
-    get throws(StoreError) { try engine().keys() }
+    get throws(StoreError) { try drainedEngine().keys() }
   }
 
   /// Every entry of a key that is still on disk, the newest first; damaged ones are left out. Does not
   /// count as use.
   public func entries(for key: Fingerprint) throws(StoreError) -> [WarmStartEntry] {
-    let engine = try engine()
+    let engine = try drainedEngine()
     var entries: [WarmStartEntry] = []
     for listed in try engine.entries(of: key) {
       if let record = try engine.read(listed) {
@@ -214,14 +285,20 @@ public final class WarmStartStore: @unchecked Sendable {
 
   /// How much there is of everything, now.
   public var statistics: StoreStatistics {
-    get throws(StoreError) { try engine().statistics() }
+    get throws(StoreError) { try drainedEngine().statistics() }
   }
 
   // MARK: The end
 
   /// Returns once everything accepted so far is on stable storage. For the thread that handles
   /// SIGTERM, say.
-  public func flush() throws(StoreError) { try engine().flush() }
+  public func flush() throws(StoreError) {
+    let (engine, background) = try parts()
+    var failure: StoreError?
+    do throws(StoreError) { try background?.flush() } catch { failure = error }
+    try engine.flush()
+    if let failure { throw failure }
+  }
 
   /// Puts everything on stable storage, seals the segment, and ends the use of the store: every later
   /// call throws ``StoreError/closed(path:)``. Closing twice is no error. A store that nobody refers to
@@ -229,12 +306,16 @@ public final class WarmStartStore: @unchecked Sendable {
   /// a little more to read.
   public func close() throws(StoreError) {
     let engine: Engine
-    do throws(StoreError) { engine = try self.engine() } catch {
+    let background: BackgroundWriter?
+    do throws(StoreError) { (engine, background) = try parts() } catch {
       if case .closed = error { return }
       throw error
     }
-    try engine.close()
     lock.withLock { isClosed = true }
+    var failure: StoreError?
+    do throws(StoreError) { try background?.close() } catch { failure = error }
+    try engine.close()
+    if let failure { throw failure }
   }
 }
 

@@ -53,6 +53,10 @@ func runScript(_ arguments: Arguments) {
       }
       if let error = session.lastError { fail("load \(index): \(error)") }
     }
+    // What is merely accepted is not owed yet.
+    if arguments.text("durability") == Durability.background.rawValue {
+      orFail("flush \(index)") { try store.flush() }
+    }
     say("ack \(index)")
   }
   if arguments.text("then") == "hold" {
