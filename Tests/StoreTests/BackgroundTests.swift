@@ -277,37 +277,3 @@ import WarmStart
     }
   }
 }
-
-/// Holds up whoever passes while it is shut.
-private final class Gate: Sendable {
-  private let lock = ThreadLock()
-  private let changed: any Signal
-  private let state = Mutex((isOpen: true, waiting: 0))
-
-  init() { changed = lock.makeSignal() }
-
-  func shut() { state.withLock { $0.isOpen = false } }
-
-  func open() {
-    lock.withLock {
-      state.withLock { $0.isOpen = true }
-      changed.wakeAll()
-    }
-  }
-
-  func pass() {
-    lock.withLock {
-      state.withLock { $0.waiting += 1 }
-      changed.wakeAll()
-      while !state.withLock({ $0.isOpen }) { changed.wait() }
-      state.withLock { $0.waiting -= 1 }
-    }
-  }
-
-  /// Returns once somebody is held up.
-  func waitForSomebody() {
-    lock.withLock {
-      while state.withLock({ $0.waiting }) == 0 { changed.wait() }
-    }
-  }
-}

@@ -72,37 +72,6 @@ import WarmStart
     #expect(try store.keys.count == 401)
   }
 
-  @Test func threadsThatWaitAtTheSameMomentShareOneSync() throws {
-    let files = FaultyFiles()
-    let store = try bench.open(host: bench.host(files))
-    try store.save(payload(0), for: key(0))
-    let before = files.syncCount
-    let writes = Countdown(16)
-    files.failWrites { _ in
-      _ = writes.next()
-      return nil
-    }
-    // The first sync does not end before everybody has begun to write.
-    files.failSyncs {
-      while !writes.isOver { usleep(100) }
-      return nil
-    }
-    let failures = Notes<String>()
-    onThreads(16) { thread in
-      do { try store.save(payload(thread), for: key(thread + 1)) } catch {
-        failures.add("\(error)")
-      }
-    }
-    #expect(failures.all == [])
-    #expect(files.syncCount - before <= 3)
-    #expect(files.unsyncedFiles == 0)
-    // What is on disk now is what a power cut would leave.
-    var copy: WarmStartStore? = store
-    try bench.witness(.killed, of: &copy)
-    #expect(try copy!.keys.count == 17)
-    #expect(try copy!.statistics.damagedRecords == 0)
-  }
-
   @Test func severalStoresOnOneDirectoryLoseNothing() throws {
     let stores = try (0..<3).map { number in
       try bench.open(as: "p\(number)") {

@@ -14,7 +14,10 @@ enum EngineName: String, ExpressibleByArgument, CaseIterable {
 struct Benchmark: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "benchmark", abstract: "Measures the store, or the bare disk.",
-    subcommands: [CheckpointDurable.self, CheckpointBuffered.self, Keys.self])
+    subcommands: [
+      CheckpointDurable.self, CheckpointBuffered.self, CheckpointBackground.self, Group.self,
+      Keys.self,
+    ])
 }
 
 struct LoopOptions: ParsableArguments {

@@ -35,6 +35,12 @@ struct Measurement {
     return result
   }
 
+  /// Adds what another thread has measured.
+  mutating func add(_ other: Measurement) {
+    latencies += other.latencies
+    end = max(end, other.end)
+  }
+
   /// Seconds since the measurement began.
   var elapsed: Double { Double(now() - begin) * 1e-9 }
 

@@ -67,30 +67,65 @@ extension Engine {
   }
 
   private func write(_ frame: Frame, durability: Durability) throws(StoreError) {
+    guard durability == .buffered else {
+      return try commitQueue.commit(frame) { frames in commit(frames) }
+    }
+    try appendLock.withLock { () throws(StoreError) in
+      let writer = try append(frame)
+      writer.acceptedBytes = writer.tail
+      writePendingMarks()
+    }
+  }
+
+  /// One turn at the disk: writes the frames and puts them on stable storage. Gives what became of each.
+  private func commit(_ frames: [Frame]) -> [StoreError?] {
+    var outcomes = [StoreError?](repeating: nil, count: frames.count)
+    var left = Array(frames.indices)
     // After a failed sync what was not acknowledged is written anew to a new segment, once.
-    for attempt in 0...1 {
-      let (writer, end) = try appendLock.withLock { () throws(StoreError) in
-        guard !isClosed else { throw .closed(path: path) }
-        let writer = try writerWithRoom(for: frame)
-        try place(frame, writer)
-        switch durability {
-        case .buffered: writer.acceptedBytes = writer.tail
-        case .synced, .background:
-          writer.fillAhead(frameLength: frame.length, limit: options.segmentLimit)
+    for _ in 0...1 where !left.isEmpty {
+      let written = appendLock.withLock { append(frames, left, &outcomes) }
+      left = []
+      for (writer, end, indices) in written {
+        do throws(FileError) { try writer.sync(through: end) } catch {
+          appendLock.withLock { abandon(writer) }
+          options.logger?.error("segment abandoned: \(error)")
+          for index in indices { outcomes[index] = .file(error) }
+          left += indices
         }
-        writePendingMarks()
-        return (writer, writer.tail)
-      }
-      guard durability != .buffered else { return }
-      do throws(FileError) {
-        try writer.sync(through: end)
-        return
-      } catch {
-        appendLock.withLock { abandon(writer) }
-        options.logger?.error("segment abandoned: \(error)")
-        if attempt == 1 { throw .file(error) }
       }
     }
+    return outcomes
+  }
+
+  /// Writes those frames that are left. Gives the segments they are in, how far each must be synced, and
+  /// which frames depend on that. With the append lock.
+  private func append(
+    _ frames: [Frame], _ left: [Int], _ outcomes: inout [StoreError?]
+  ) -> [(writer: SegmentWriter, end: UInt64, frames: [Int])] {
+    var written: [(writer: SegmentWriter, end: UInt64, frames: [Int])] = []
+    for index in left {
+      do throws(StoreError) {
+        let writer = try append(frames[index])
+        if written.last?.writer !== writer { written.append((writer, 0, [])) }
+        written[written.count - 1].end = writer.tail
+        written[written.count - 1].frames.append(index)
+        outcomes[index] = nil
+      } catch { outcomes[index] = error }
+    }
+    guard let last = written.last else { return [] }
+    writePendingMarks()
+    if last.writer === writer, let length = last.frames.map({ frames[$0].length }).max() {
+      last.writer.fillAhead(frameLength: length, limit: options.segmentLimit)
+    }
+    return written
+  }
+
+  /// Writes a frame behind the last one. With the append lock.
+  private func append(_ frame: Frame) throws(StoreError) -> SegmentWriter {
+    guard !isClosed else { throw .closed(path: path) }
+    let writer = try writerWithRoom(for: frame)
+    try place(frame, writer)
+    return writer
   }
 
   /// Everything accepted so far is on stable storage when it returns.

@@ -29,7 +29,7 @@ extension Engine {
     guard let writer, hasRoom(writer, bytes: length, records: 1) else { return }
     let marks = takePendingMarks()
     guard !marks.isEmpty else { return }
-    let frame = Frame()
+    let frame = Frame(commitQueue.makeTicket())
     var left: [Fingerprint: UInt64] = [:]
     for (key, time) in marks {
       guard hasRoom(writer, bytes: frame.length + length, records: frame.recordCount + 1) else {

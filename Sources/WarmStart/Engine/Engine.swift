@@ -1,7 +1,8 @@
 // The engine: what ties files, segments and the index together.
 //
-// Two locks. The append lock is held while a frame is placed and written, so that one thread at a
-// time appends. The state lock guards the catalog and is held only for work in memory and for the
+// Three locks. Saves that want stable storage wait in the commit queue for one another; its lock is held
+// for no more than looking at the queue. The append lock is held while a frame is placed and written, so
+// that one thread at a time appends. The state lock guards the catalog and is held only for work in memory and for the
 // small reads of a refresh; it is taken inside the append lock, never the other way round. Nobody
 // holds either while a save waits for its sync; only the change from one segment to the next syncs
 // with the append lock held.
@@ -20,6 +21,8 @@ package final class Engine: @unchecked Sendable {
   var pendingMarks: [Fingerprint: UInt64] = [:]
   private var spareFrames: [Frame] = []
 
+  let commitQueue: CommitQueue
+
   let appendLock: any Lock
   // Guarded by appendLock.
   var writer: SegmentWriter?
@@ -35,6 +38,7 @@ package final class Engine: @unchecked Sendable {
     self.host = host
     stateLock = host.threads.makeLock()
     appendLock = host.threads.makeLock()
+    commitQueue = CommitQueue(threads: host.threads)
     self.options = options
     isReadOnly = access == .readOnly
     do throws(FileError) {
@@ -83,10 +87,13 @@ package final class Engine: @unchecked Sendable {
 
   /// Runs `body` with memory to put records together in.
   func withFrame<Value>(_ body: (Frame) throws(StoreError) -> Value) throws(StoreError) -> Value {
-    let frame = stateLock.withLock { spareFrames.popLast() } ?? Frame()
+    let frame = stateLock.withLock { spareFrames.popLast() } ?? Frame(commitQueue.makeTicket())
     defer {
       frame.reset()
-      stateLock.withLock { if spareFrames.count < 2 { spareFrames.append(frame) } }
+      stateLock.withLock {
+        // As many as threads save at once; of those that hold much memory only a few.
+        if spareFrames.count < (frame.isLarge ? 2 : 32) { spareFrames.append(frame) }
+      }
     }
     return try body(frame)
   }

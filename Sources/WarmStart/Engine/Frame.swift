@@ -38,10 +38,18 @@ final class Frame {
   // More than this is given back after use.
   private static let keptLength = 8 << 20
 
-  init() { memory = .allocate(byteCount: 16 << 10, alignment: 16) }
+  /// Its place in the queue for the disk.
+  let ticket: CommitQueue.Ticket
+
+  init(_ ticket: CommitQueue.Ticket) {
+    self.ticket = ticket
+    memory = .allocate(byteCount: 16 << 10, alignment: 16)
+  }
   deinit { memory.deallocate() }
 
   var recordCount: Int { headers.count }
+  /// Whether it holds more memory than most saves need.
+  var isLarge: Bool { memory.count > 256 << 10 }
   var holdsRemoval: Bool { headers.contains { $0.kind == .removal } }
 
   func reset() {

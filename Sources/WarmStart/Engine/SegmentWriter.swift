@@ -4,6 +4,7 @@
 // is for any number of threads: those that wait at the same moment share one sync of the disk.
 
 internal import Glibc
+internal import Synchronization
 
 final class SegmentWriter: @unchecked Sendable {
   let file: any File
@@ -19,9 +20,10 @@ final class SegmentWriter: @unchecked Sendable {
 
   private let syncLock: any Lock
   private let syncSignal: any Signal
+  // Up to where the file has been written, and is known to be on stable storage.
+  private let written: Atomic<UInt64>
+  private let synced: Atomic<UInt64>
   // Guarded by syncLock.
-  private var written: UInt64
-  private var synced: UInt64
   private var isSyncing = false
   private var syncFailure: FileError?
 
@@ -36,8 +38,8 @@ final class SegmentWriter: @unchecked Sendable {
     syncSignal = syncLock.makeSignal()
     tail = header.recordsStart
     filledEnd = tail
-    written = tail
-    self.synced = synced
+    written = Atomic(header.recordsStart)
+    self.synced = Atomic(synced)
   }
 
   // MARK: Creation
@@ -99,15 +101,14 @@ final class SegmentWriter: @unchecked Sendable {
   }
 
   /// How far the segment is known to be on stable storage, bytes.
-  var syncedBytes: UInt64 { syncLock.withLock { synced } }
+  var syncedBytes: UInt64 { synced.load(ordering: .acquiring) }
 
   /// Writes a frame of whole records behind the last one.
   func append(_ frame: UnsafeRawBufferPointer, _ records: [FoundRecord]) throws(FileError) {
     try file.write(frame, at: tail)
     for record in records { footer.add(record.header, at: record.offset) }
     tail += UInt64(frame.count)
-    let end = tail
-    syncLock.withLock { written = end }
+    written.store(tail, ordering: .releasing)
   }
 
   /// Takes back what a failed append left behind the last record. Throws if it cannot.
@@ -163,11 +164,11 @@ final class SegmentWriter: @unchecked Sendable {
   /// A sync that failed is never tried again: what the cache holds after it is unknown.
   func sync(through end: UInt64) throws(FileError) {
     let goal: UInt64? = try syncLock.withLock { () throws(FileError) -> UInt64? in
-      while synced < end {
+      while syncedBytes < end {
         if let syncFailure { throw syncFailure }
         if !isSyncing {
           isSyncing = true
-          return written
+          return written.load(ordering: .acquiring)
         }
         syncSignal.wait()
       }
@@ -178,7 +179,7 @@ final class SegmentWriter: @unchecked Sendable {
     do throws(FileError) { try file.syncData() } catch { failure = error }
     syncLock.withLock {
       isSyncing = false
-      if failure == nil { synced = max(synced, goal) } else { syncFailure = failure }
+      if failure == nil { synced.max(goal, ordering: .releasing) } else { syncFailure = failure }
       syncSignal.wakeAll()
     }
     if let failure { throw failure }
@@ -201,7 +202,7 @@ final class SegmentWriter: @unchecked Sendable {
       try? file.truncate(to: tail)
       throw error
     }
-    syncLock.withLock { written = end }
+    written.store(end, ordering: .releasing)
     try sync(through: end)
     try directory.rename(
       SegmentName(id: header.id, phase: .log).description,

@@ -42,10 +42,22 @@ package final class PayloadEncoder {
   private let state: UnsafeMutableRawPointer
   private var shuffled: [UInt8] = []
   private var trial: [UInt8]
+  /// What the last trial chose, and what the payload that it was made on became.
+  private var lastChoice = Choice()
 
   // A sample must be long enough to show repetition and short against the payload.
   private static let sampleLength = 2048
   private static let smallest = 64
+  // The payloads of a fit are alike: what did best on one serves for so many after it, unless one of
+  // them shrinks less by an eighth.
+  private static let choiceLife = 15
+  private static let tolerance = 1.125
+
+  private struct Choice {
+    var codec: Codec = .stored
+    var ratio = 1.0
+    var uses = 0
+  }
 
   package init() {
     state = .allocate(byteCount: Int(LZ4_sizeofState()), alignment: 16)
@@ -66,18 +78,41 @@ package final class PayloadEncoder {
     _ payload: UnsafeRawBufferPointer, to output: UnsafeMutableRawBufferPointer
   ) -> EncodedPayload {
     let rawChecksum = CRC32C.of(payload)
-    if let codec = choose(payload) {
-      if let length = compress(payload, codec, to: output) {
-        let stored = UnsafeRawBufferPointer(rebasing: output[..<length])
-        return EncodedPayload(
-          codec: codec, storedLength: length, rawChecksum: rawChecksum,
-          storedChecksum: CRC32C.of(stored))
-      }
+    if let (codec, length) = encodeAsBefore(payload, to: output) ?? encodeAnew(payload, to: output)
+    {
+      let stored = UnsafeRawBufferPointer(rebasing: output[..<length])
+      return EncodedPayload(
+        codec: codec, storedLength: length, rawChecksum: rawChecksum,
+        storedChecksum: CRC32C.of(stored))
     }
     output.copyMemory(from: payload)
     return EncodedPayload(
       codec: .stored, storedLength: payload.count, rawChecksum: rawChecksum,
       storedChecksum: rawChecksum)
+  }
+
+  /// With the codec of the payload before; nil if it is time to choose anew.
+  private func encodeAsBefore(
+    _ payload: UnsafeRawBufferPointer, to output: UnsafeMutableRawBufferPointer
+  ) -> (Codec, Int)? {
+    guard lastChoice.codec != .stored, lastChoice.uses < Self.choiceLife,
+      payload.count >= Self.smallest,
+      let length = compress(payload, lastChoice.codec, to: output),
+      Double(length) <= lastChoice.ratio * Self.tolerance * Double(payload.count)
+    else { return nil }
+    lastChoice.uses += 1
+    return (lastChoice.codec, length)
+  }
+
+  private func encodeAnew(
+    _ payload: UnsafeRawBufferPointer, to output: UnsafeMutableRawBufferPointer
+  ) -> (Codec, Int)? {
+    lastChoice = Choice()
+    guard let codec = choose(payload), let length = compress(payload, codec, to: output) else {
+      return nil
+    }
+    lastChoice = Choice(codec: codec, ratio: Double(length) / Double(payload.count))
+    return (codec, length)
   }
 
   /// What does best on a sample from the middle; nil if nothing saves a sixteenth of it.

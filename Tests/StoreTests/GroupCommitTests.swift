@@ -1,0 +1,114 @@
+// Threads that save at the same moment share a sync.
+
+import Glibc
+import TestSupport
+import Testing
+import WarmStart
+
+@Suite struct GroupCommitTests {
+  private let bench = Bench()
+  private let files = FaultyFiles()
+  private let gate = Gate()
+  private let threads = WatchedThreads()
+
+  private func open(_ change: (inout StoreOptions) -> Void = { _ in }) throws -> WarmStartStore {
+    var host = bench.host(files)
+    host.threads = threads
+    let store = try bench.open(host: host, change)
+    // So that the segment is there.
+    try store.save(payload(99), for: key(99))
+    return store
+  }
+
+  /// One thread is held up in its sync until the others wait behind it; then all go on. Gives what became
+  /// of each save, by thread.
+  private func saveTogether(
+    _ store: WarmStartStore, others: Int,
+    bytes: @escaping @Sendable (Int) -> [UInt8] = { payload($0) },
+    fault: @escaping @Sendable () -> Int32? = { nil }
+  ) -> [Int: StoreError?] {
+    let outcomes = Notes<(Int, StoreError?)>()
+    let (gate, threads) = (gate, threads)
+    gate.shut()
+    files.failSyncs {
+      gate.pass()
+      return fault()
+    }
+    onThreads(others + 2) { thread in
+      // The last one is no saver: it opens the gate.
+      if thread == others + 1 {
+        threads.waitUntilWaiting(others)
+        return gate.open()
+      }
+      if thread > 0 { gate.waitForSomebody() }
+      do throws(StoreError) {
+        try store.save(bytes(thread), for: key(thread))
+        outcomes.add((thread, nil))
+      } catch { outcomes.add((thread, error)) }
+    }
+    return Dictionary(uniqueKeysWithValues: outcomes.all)
+  }
+
+  @Test(arguments: [1, 7, 31]) func noThreadWaitsForMoreThanTwoSyncs(others: Int) throws {
+    let store = try open()
+    let before = files.syncCount
+    let outcomes = saveTogether(store, others: others)
+    #expect(outcomes.count == others + 1 && outcomes.values.allSatisfy { $0 == nil })
+    // The one that was under way, and one for all that came meanwhile.
+    #expect(files.syncCount - before == 2)
+    #expect(files.unsyncedFiles == 0)
+    let found = try bench.open()
+    for thread in 0...others { #expect(try found.lookup(key(thread))?.payload == payload(thread)) }
+  }
+
+  @Test func aSharedSyncThatFailsCostsNobodyASave() throws {
+    let store = try open()
+    let failing = Countdown(1)
+    let outcomes = saveTogether(store, others: 7, fault: { failing.next() ? EIO : nil })
+    #expect(outcomes.count == 8 && outcomes.values.allSatisfy { $0 == nil })
+    #expect(files.unsyncedFiles <= 1)
+    try store.close()
+    let found = try bench.open()
+    for thread in 0...7 { #expect(try found.lookup(key(thread))?.payload == payload(thread)) }
+    #expect(try found.engine().verify(.payloads).damage.isEmpty)
+  }
+
+  @Test func everybodyHearsOfASharedSyncThatFailsForGood() throws {
+    let store = try open()
+    let outcomes = saveTogether(store, others: 7, fault: { EIO })
+    #expect(outcomes.count == 8)
+    for outcome in outcomes.values {
+      guard case .file(let error)? = outcome else {
+        Issue.record("acknowledged")
+        continue
+      }
+      #expect(error.operation == .sync && error.errno == EIO)
+    }
+    files.failSyncs(nil)
+    try store.save(payload(1), for: key(50))
+    #expect(try store.lookup(key(50))?.payload == payload(1))
+    #expect(try store.lookup(key(99))?.payload == payload(99))
+  }
+
+  @Test func oneSaveThatDoesNotFitFailsAlone() throws {
+    let store = try open()
+    files.failWrites { $0.count > 50_000 && isRecord($0, .checkpoint) ? ENOSPC : nil }
+    let outcomes = saveTogether(
+      store, others: 4, bytes: { $0 == 2 ? noise(2, count: 60_000) : payload($0) })
+    #expect(outcomes.count == 5)
+    #expect(outcomes.filter { $0.value != nil }.keys.sorted() == [2])
+    #expect(try bench.open().keys == [0, 1, 3, 4, 99].map { key($0) })
+  }
+
+  @Test func aTurnThatFillsASegmentGoesOnInTheNext() throws {
+    let store = try open { $0.segmentLimit = 64 << 10 }
+    let outcomes = saveTogether(store, others: 16, bytes: { noise($0, count: 10_000) })
+    #expect(outcomes.count == 17 && outcomes.values.allSatisfy { $0 == nil })
+    #expect(files.unsyncedFiles == 0)
+    #expect(listing(bench.path).count >= 3)
+    let found = try bench.open()
+    for thread in 0..<17 {
+      #expect(try found.lookup(key(thread))?.payload == noise(thread, count: 10_000))
+    }
+  }
+}
