@@ -3,6 +3,7 @@
 // Not safe for several threads; the engine's lock guards it. Everything here follows from the files:
 // a refresh brings it up to what other processes finished before the refresh began.
 
+internal import Glibc
 internal import Logging
 
 /// The segments of a directory and the index over them.
@@ -17,6 +18,8 @@ final class Catalog {
   private var live: [Segment] = []
   /// The log that this process writes; nobody else adds to it.
   private(set) var own: Segment?
+  /// Somebody deleted it, or the whole directory.
+  private(set) var ownIsGone = false
   /// The log that this process is about to have: it is nobody else's.
   var announced: SegmentID?
   /// The largest stamp seen.
@@ -146,6 +149,9 @@ final class Catalog {
     for _ in 0..<2 {
       let all: [String]
       do throws(FileError) { all = try directory.list(limit: Self.nameLimit) } catch {
+        // A directory that cannot be listed for want of a name was deleted, with all that was in
+        // it.
+        if error.errno == ENOENT, own != nil { ownIsGone = true }
         throw .store(.file(error))
       }
       guard all.count < Self.nameLimit else {
@@ -175,6 +181,10 @@ final class Catalog {
           try load(name, strict: strict)
         }
       }
+    }
+    if let own, present[own.id] == nil {
+      ownIsGone = true
+      self.own = nil
     }
     for segment in segments.values { replaced.formUnion(segment.header.replaced) }
     for segment in segments.values where segment !== own {
@@ -257,6 +267,7 @@ final class Catalog {
   /// From here on this process writes the segment.
   func beginOwn(_ segment: Segment) {
     own = segment
+    ownIsGone = false
     announced = nil
   }
 

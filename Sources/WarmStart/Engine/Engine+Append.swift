@@ -132,6 +132,7 @@ extension Engine {
   package func flush() throws(StoreError) {
     let current = try appendLock.withLock { () throws(StoreError) -> (SegmentWriter, UInt64)? in
       guard !isClosed else { throw .closed(path: path) }
+      giveUpLogUnlessThere()
       try throwUnsynced()
       return writer.map { ($0, $0.tail) }
     }
@@ -157,6 +158,7 @@ extension Engine {
   // MARK: With the append lock
 
   private func writerWithRoom(for frame: Frame) throws(StoreError) -> SegmentWriter {
+    giveUpLogIfGone()
     if let writer {
       if writer.hasRoom(
         bytes: frame.length, records: frame.recordCount, limit: options.segmentLimit)
@@ -251,6 +253,7 @@ extension Engine {
     } catch {
       options.logger?.warning("segment left unsealed: \(error)")
       abandon(sealed)
+      if error.operation == .rename, error.isStale { noteLoss(error) }
     }
   }
 

@@ -29,6 +29,8 @@ package final class Engine: @unchecked Sendable {
   var isClosed = false
   /// Why something that was accepted may not be on stable storage: for the next flush or close to tell.
   var unsynced: FileError?
+  /// When it was last seen that the log has its name, by the monotonic clock.
+  var lastLookAtLog: UInt64 = 0
 
   /// Opens a directory. `create` makes it if it is missing.
   package init(

@@ -78,6 +78,13 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
     case EIO: "the disk reports an error; look at the kernel's log before anything else"
     case EMFILE, ENFILE: "too many open files; raise the limit (ulimit -n)"
     case EAGAIN: operation == .startThread ? "raise the limit of threads (ulimit -u)" : nil
+    case EFBIG: "over the limit of this process or its file system; raise it (ulimit -f)"
+    case ENOENT:
+      switch operation {
+      case .list, .create: "the store's directory was removed; open the store again"
+      case .sync, .rename: "it was removed meanwhile, and what was saved to it is lost"
+      default: nil
+      }
     case ELOOP: "it is a symbolic link, which the store never follows"
     case ENOTSUP, ENOSYS, ENOLCK:
       operation == .lock
