@@ -93,6 +93,131 @@ import WarmStart
     #expect(try store.lookupLatest(key(1))?.payload == payload(2))
   }
 
+  // MARK: Clocks that are set
+
+  private static let year: UInt64 = 365 * 86_400 * 1_000_000_000
+
+  @Test func aYearBackWhileStoresRunLosesNothing() throws {
+    let bench = Bench()
+    let stores = try (0..<2).map { _ in try bench.open { $0.segmentLimit = 64 << 10 } }
+    let day = bench.clock.now
+    for store in stores {
+      try store.save(payload(0), for: key(1), objective: 9)
+      bench.clock.advance(seconds: 1)
+    }
+    bench.clock.set(wall: day - Self.year)
+    for number in 1..<30 {
+      let store = stores[number % 2]
+      try store.save(noise(number, count: 9000), for: key(1), objective: Double(-number))
+      try store.save(payload(number), for: key(number + 1))
+      for other in stores {
+        #expect(try other.lookupLatest(key(1))?.payload == noise(number, count: 9000))
+        #expect(try other.lookup(key(number + 1))?.payload == payload(number))
+      }
+      bench.clock.advance(seconds: 60)
+    }
+    #expect(listing(bench.path).count > 4)
+    #expect(Set(listing(bench.path).map { $0.prefix(32) }).count == listing(bench.path).count)
+    for store in stores { try store.close() }
+    let reopened = try bench.open()
+    #expect(try reopened.keys.count == 30)
+    let stamps = try stamps(of: 1, in: reopened)
+    #expect(stamps.count == 31 && stamps == Array(Set(stamps)).sorted(by: >))
+    #expect(try reopened.lookupLatest(key(1))?.payload == noise(29, count: 9000))
+  }
+
+  /// Each run a year before the last.
+  @Test func aYearBackBetweenRunsLosesNothing() throws {
+    let bench = Bench()
+    for number in 0..<6 {
+      let store = try bench.open()
+      try store.save(payload(number), for: key(1), objective: Double(number))
+      try store.save(payload(number), for: key(number + 10))
+      try store.close()
+      bench.clock.set(wall: bench.clock.now - Self.year)
+      let next = try bench.open(.readOnly)
+      #expect(try next.lookupLatest(key(1))?.payload == payload(number))
+      #expect(try next.lookupBest(key(1))?.payload == payload(0))
+      // What was written in the future counts as written now.
+      #expect(try next.keys.count == number + 2)
+      let newestFirst = (0...number).reversed().map { payload($0) }
+      #expect(try next.entries(for: key(1)).map(\.payload) == newestFirst)
+    }
+    // A segment of the last run sorts before those of the first, and loses to none of them.
+    #expect(listing(bench.path).count == 6)
+  }
+
+  @Test(arguments: [0, 1, 999_999_999, 86_400_000_000_000] as [UInt64])
+  func aSystemDateOf1970LosesNothingWhileItLasts(_ wall: UInt64) throws {
+    let bench = Bench(wall: wall)
+    for run in 0..<3 {
+      let store = try bench.open()
+      for number in 0..<5 {
+        try store.save(payload(run * 5 + number), for: key(1), objective: 1)
+        #expect(try store.lookupLatest(key(1))?.payload == payload(run * 5 + number))
+      }
+      try store.close()
+    }
+    let store = try bench.open()
+    #expect(try store.entries(for: key(1)).count == 15)
+    #expect(try store.statistics.damagedRecords == 0)
+    #expect(listing(bench.path).count == 3)
+    // A month passes, as far as this clock can tell.
+    bench.clock.advance(seconds: 29 * 86_400)
+    #expect(try store.lookup(key(1))?.payload == payload(14))
+  }
+
+  /// The calendar clock is all there is to go by: what it dated to 1970 has not been used since. A
+  /// save after the clock was set right keeps all of the key.
+  @Test func whatWasSavedIn1970IsOldOnceTheClockIsRightUnlessItIsSavedAgain() throws {
+    let bench = Bench(wall: 5)
+    let store = try bench.open()
+    try store.save(payload(1), for: key(1), objective: 1)
+    try store.save(payload(2), for: key(2))
+    bench.clock.set(wall: 1_700_000_000_000_000_000)
+    try store.save(payload(3), for: key(1), objective: 9)
+    #expect(try store.keys == [key(1)])
+    #expect(try store.lookupBest(key(1))?.payload == payload(1))
+    #expect(try store.lookupLatest(key(1))?.payload == payload(3))
+    // Nothing was dropped: where keys live for ever it is there.
+    #expect(try bench.open { $0.timeToLive = 0 }.lookup(key(2))?.payload == payload(2))
+  }
+
+  @Test func aClockInTheFarFutureThatIsSetRightHidesNothing() throws {
+    let bench = Bench()
+    let today = bench.clock.now
+    let store = try bench.open()
+    try store.save(payload(1), for: key(1), objective: 5)
+    bench.clock.set(wall: today + 200 * Self.year)
+    // As far as this clock can tell nobody has used the key for two hundred years.
+    #expect(try store.lookup(key(1)) == nil)
+    try store.save(payload(2), for: key(2), objective: 5)
+    try store.close()
+    bench.clock.set(wall: today + 60_000_000_000)
+    let next = try bench.open()
+    #expect(try next.keys == [key(1), key(2)])
+    #expect(try next.lookup(key(1))?.payload == payload(1))
+    for number in 3..<6 {
+      try next.save(payload(number), for: key(2), objective: Double(number))
+      try next.save(payload(number), for: key(number))
+      #expect(try next.lookupLatest(key(2))?.payload == payload(number))
+    }
+    #expect(try next.lookupBest(key(2))?.payload == payload(3))
+    try next.close()
+    #expect(try bench.open().keys == (1..<6).map { key($0) })
+    #expect(try bench.open().lookupLatest(key(2))?.payload == payload(5))
+  }
+
+  @Test func noTimeOfTheSystemIsOutOfBounds() {
+    #expect(Host.nanoseconds(seconds: 0, nanoseconds: 0) == 0)
+    #expect(Host.nanoseconds(seconds: 1, nanoseconds: 5) == 1_000_000_005)
+    #expect(Host.nanoseconds(seconds: -1, nanoseconds: 999_999_999) == 0)
+    #expect(Host.nanoseconds(seconds: .min, nanoseconds: 0) == 0)
+    #expect(Host.nanoseconds(seconds: .max, nanoseconds: 999_999_999) == .max)
+    #expect(Host.nanoseconds(seconds: 18_446_744_073, nanoseconds: 999_999_999) == .max)
+    #expect(Host.nanoseconds(seconds: 18_446_744_073, nanoseconds: 709_551_614) == UInt64.max - 1)
+  }
+
   @Test func atTheEndOfTimeASaveIsRefusedAndReadingGoesOn() throws {
     let bench = Bench(wall: 1 << 63 - 3)
     bench.options.timeToLive = 0

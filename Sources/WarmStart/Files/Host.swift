@@ -49,8 +49,15 @@ package struct Host: Sendable {
   private static func nanoseconds(_ clock: clockid_t) -> UInt64 {
     var time = timespec()
     clock_gettime(clock, &time)
-    // A calendar clock set before 1970 counts as 1970.
-    return time.tv_sec < 0 ? 0 : UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    return nanoseconds(seconds: Int64(time.tv_sec), nanoseconds: Int64(time.tv_nsec))
+  }
+
+  /// Nanoseconds since 1970. A time before that counts as 1970, and one beyond 64 bits as the last
+  /// there is.
+  package static func nanoseconds(seconds: Int64, nanoseconds: Int64) -> UInt64 {
+    guard seconds >= 0 else { return 0 }
+    let (product, hasOverflowed) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+    return hasOverflowed ? .max : product + min(UInt64(max(nanoseconds, 0)), .max - product)
   }
 }
 
