@@ -60,6 +60,7 @@ int ws_list(int directory, bool (*visit)(void *context, const char *name), void 
   int result = 0;
   for (;;) {
     long got = syscall(SYS_getdents64, own, buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
     if (got < 0) result = -errno;
     if (got <= 0) break;
     for (long at = 0; at < got;) {

@@ -5,7 +5,9 @@ import Testing
 
 @Suite(.serialized) struct CrashTests {}
 
-/// A number from the environment.
-func setting(_ name: String, default value: Int) -> Int {
-  getenv(name).flatMap { Int(String(cString: $0)) } ?? value
+/// Whether somebody has the file's exclusive lock.
+func isLocked(_ path: String) -> Bool {
+  let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+  defer { close(descriptor) }
+  return flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
 }

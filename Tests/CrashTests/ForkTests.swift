@@ -66,12 +66,6 @@ extension CrashTests {
     }
   }
 
-  private func isLocked(_ path: String) -> Bool {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    defer { close(descriptor) }
-    return flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
-  }
-
   /// Several times over, since every segment that a store has makes the next child slower.
   @Test(.timeLimit(.minutes(5)), arguments: 1...8)
   func aChildForkedInTheMidstOfASaveNeitherHangsNorKeepsAFile(round: Int) throws {
@@ -90,6 +84,41 @@ extension CrashTests {
     for child in 1...forks {
       let entry = try #require(try store.lookupLatest(Write.fingerprint(child)))
       #expect(Write(seed: 1, writer: child, index: 0, to: child).discrepancy(entry) == nil)
+    }
+  }
+}
+
+extension CrashTests {
+  @Test(.timeLimit(.minutes(2)), arguments: 1...5)
+  func aChildForkedInTheMidstOfASaveGoesOnWhenItsParentIsKilled(round: Int) throws {
+    let directory = TemporaryDirectory()
+    let program = try RunningProgram.start("fork-busy-orphan", arguments(directory))
+    try #require(program.read { $0 == "child saved" }, "\(program.lines)")
+    program.kill()
+    #expect(program.wait() == .signal(SIGKILL))
+    let logs = listing(directory.appending("store")).filter { $0.hasSuffix(".log") }
+    // Only the child's is locked, although the parent was killed in the midst of a save.
+    #expect(logs.count { isLocked(directory.appending("store/\($0)")) } == 1)
+    program.endInput()
+    program.readToEnd()
+    #expect(program.lines.last == "child closed", "\(program.lines)")
+    let store = try WarmStartStore.open(at: directory.appending("store"))
+    #expect(try store.engine().verify(.payloads).damage.isEmpty)
+    let entry = try #require(try store.lookupLatest(Write.fingerprint(1)))
+    #expect(Write(seed: 1, writer: 1, index: 40, to: 1).discrepancy(entry) == nil)
+  }
+
+  @Test(.timeLimit(.minutes(2)))
+  func aForkWhileASaveWaitsForItsSyncHarmsNeitherParentNorChild() throws {
+    let directory = TemporaryDirectory()
+    let program = try RunningProgram.start("fork-while-syncing", arguments(directory))
+    #expect(program.finish() == .exit(0), "\(program.lines)")
+    #expect(program.lines == ["child ended", "closed"])
+    let store = try WarmStartStore.open(at: directory.appending("store"))
+    #expect(try store.engine().verify(.payloads).damage.isEmpty)
+    for (writer, index) in [(0, 1), (1, 0)] {
+      let entry = try #require(try store.lookupLatest(Write.fingerprint(writer)))
+      #expect(Write(seed: 1, writer: writer, index: index, to: writer).discrepancy(entry) == nil)
     }
   }
 }

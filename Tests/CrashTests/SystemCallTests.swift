@@ -88,6 +88,9 @@ struct Trace: CustomStringConvertible {
   private static let program = ["/usr/bin/strace", "/bin/strace", "/usr/local/bin/strace"]
     .first { (path: String) in access(path, X_OK) == 0 }
 
+  /// The leak sanitizer cannot look at a program that is traced.
+  private static let quietly = ["-E", "ASAN_OPTIONS=detect_leaks=0"]
+
   /// Whether strace is there and may trace.
   static let isPossible: Bool = {
     guard let program else { return false }
@@ -98,7 +101,7 @@ struct Trace: CustomStringConvertible {
       [
         "store": directory.appending("store"), "count": 0, "own": 0, "producer": "trace",
         "durability": "synced", "segment": 1 << 20,
-      ], under: [program, "-f", "-o", log])
+      ], under: [program] + quietly + ["-f", "-o", log])
     return tried?.finish() == .exit(0)
   }()
 
@@ -107,7 +110,18 @@ struct Trace: CustomStringConvertible {
     [
       program ?? "strace", "-f", "-o", "/dev/null", "-e", "trace=\(call)", "-e",
       "inject=\(call):signal=KILL:when=\(number)",
-    ]
+    ] + quietly
+  }
+
+  /// Runs a program whose calls fail as strace(1) is told: "call:error=EINTR:when=2+". `path`
+  /// limits that to calls on one file or directory; the calls that were told to fail are in `log`
+  /// after it.
+  static func injecting(
+    _ faults: [String], on path: String? = nil, log: String = "/dev/null"
+  ) -> [String] {
+    let calls = faults.map { $0.prefix { $0 != ":" } }.joined(separator: ",")
+    return [program ?? "strace"] + quietly + ["-f", "-o", log, "-e", "trace=\(calls)"]
+      + (path.map { ["-P", $0] } ?? []) + faults.flatMap { ["-e", "inject=\($0)"] }
   }
 
   /// Runs a mode of the program and gives the calls of all its threads between the two marks, and what
@@ -117,7 +131,7 @@ struct Trace: CustomStringConvertible {
   ) throws -> (Trace, [String]) {
     let log = directory.appending("log")
     let running = try RunningProgram.start(
-      mode, arguments, under: [try #require(program), "-f", "-o", log])
+      mode, arguments, under: [try #require(program)] + quietly + ["-f", "-o", log])
     let end = running.finish()
     try #require(end == .exit(0), "\(running.lines)")
     let lines = String(decoding: contents(log), as: UTF8.self).split(separator: "\n")

@@ -101,29 +101,6 @@ import WarmStart
   }
 }
 
-/// A small file system of its own, in memory.
-final class Mount {
-  let directory = TemporaryDirectory()
-  var path: String { directory.path }
-
-  static let isPossible = Mount(megabytes: 1) != nil
-
-  init?(megabytes: Int) {
-    guard geteuid() == 0 else { return nil }
-    let mounted = Tool.run(command: [
-      "mount", "-t", "tmpfs", "-o", "size=\(megabytes)m", "tmpfs", directory.path,
-    ])
-    if mounted.status != 0 { return nil }
-  }
-
-  deinit { _ = Tool.run(command: ["umount", "-l", directory.path]) }
-
-  func makeReadOnly() {
-    let done = Tool.run(command: ["mount", "-o", "remount,ro", directory.path])
-    precondition(done.status == 0, done.errors)
-  }
-}
-
 /// Another user, who can do nothing with the store but what its permissions say.
 enum Stranger {
   private static let become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]

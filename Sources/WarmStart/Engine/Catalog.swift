@@ -149,8 +149,7 @@ final class Catalog {
     for _ in 0..<2 {
       let all: [String]
       do throws(FileError) { all = try directory.list(limit: Self.nameLimit) } catch {
-        // A directory that cannot be listed for want of a name was deleted, with all that was in
-        // it.
+        // The directory was deleted, with all that was in it.
         if error.errno == ENOENT, own != nil { ownIsGone = true }
         throw .store(.file(error))
       }

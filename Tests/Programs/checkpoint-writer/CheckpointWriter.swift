@@ -18,6 +18,13 @@ struct CheckpointWriter {
     case "fork-both": saveInBothAfterFork(arguments)
     case "fork-orphan": leaveAnOrphan(arguments)
     case "fork-storm": forkWhileSaving(arguments)
+    case "fork-busy-orphan": leaveAnOrphanOfABusyParent(arguments)
+    case "fork-while-syncing": forkWhileASaveWaitsForItsSync(arguments)
+    case "exec": becomeAnotherProgram(arguments)
+    case "spawn": startAnotherProgram(arguments)
+    case "inherit": tellWhatWasInherited(arguments)
+    case "fill": fillTheDisk(arguments)
+    case "limit": writeUpToALimit(arguments)
     case let other: fail("mode \(other)")
     }
   }

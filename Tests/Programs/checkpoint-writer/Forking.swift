@@ -5,7 +5,7 @@ import Synchronization
 import WarmStart
 
 /// fork(2), which Swift does not offer.
-private func forkProcess() -> pid_t {
+func forkProcess() -> pid_t {
   typealias Fork = @convention(c) () -> pid_t
   guard let address = dlsym(nil, "fork") else { fail("no fork") }
   let process = unsafeBitCast(address, to: Fork.self)()
@@ -13,7 +13,7 @@ private func forkProcess() -> pid_t {
   return process
 }
 
-private struct Pipe {
+struct Pipe {
   let readEnd: Int32
   let writeEnd: Int32
 
@@ -36,16 +36,19 @@ private struct Pipe {
 }
 
 /// Reaps a child; false if it did not end well.
-private func endedWell(_ child: pid_t) -> Bool {
+func endedWell(_ child: pid_t) -> Bool {
   var status: Int32 = 0
   while waitpid(child, &status, 0) < 0, errno == EINTR {}
   return status == 0
 }
 
-private let patience: Int32 = 30
+let patience: Int32 = 30
 
 /// What this process has open of the files in the store, and the store itself.
-private func openFiles(in store: WarmStartStore) -> [String] {
+func openFiles(in store: WarmStartStore) -> [String] { openFiles(below: store.path) }
+
+/// What this process has open of a directory, and the directory itself.
+func openFiles(below directory: String) -> [String] {
   (0..<1024).compactMap { number in
     var buffer = [UInt8](repeating: 0, count: 4096)
     let length = buffer.withUnsafeMutableBytes {
@@ -53,16 +56,16 @@ private func openFiles(in store: WarmStartStore) -> [String] {
     }
     guard length > 0 else { return nil }
     let path = String(decoding: buffer[..<length], as: UTF8.self)
-    return path == store.path || path.hasPrefix(store.path + "/") ? path : nil
+    return path == directory || path.hasPrefix(directory + "/") ? path : nil
   }
 }
 
-private func write(_ writer: Int, _ index: Int) -> Write {
+func write(_ writer: Int, _ index: Int) -> Write {
   Write(seed: 1, writer: writer, index: index, to: writer)
 }
 
 /// That the newest entry of the writer's key is the one of the index.
-private func expect(_ store: WarmStartStore, _ writer: Int, _ index: Int) {
+func expect(_ store: WarmStartStore, _ writer: Int, _ index: Int) {
   let entry = orFail("lookup") { try store.lookupLatest(Write.fingerprint(writer)) }
   guard let entry else { fail("nothing found of \(writer)") }
   if let what = write(writer, index).discrepancy(entry) { fail("entry of \(writer) \(what)") }
@@ -189,7 +192,7 @@ func forkWhileSaving(_ arguments: Arguments) {
 }
 
 /// A thread that does something as often as it can.
-private final class Busy: @unchecked Sendable {
+final class Busy: @unchecked Sendable {
   private let body: (Int) -> Void
   private let mustEnd = Atomic(false)
   private var rounds = 0

@@ -1,0 +1,87 @@
+// Forks at the worst moment: other threads of the parent hold locks, or wait for the disk.
+
+import Glibc
+import WarmStart
+
+/// While a thread saves all the time, a child is made; then the parent waits to be killed. The
+/// child says "child saved", and goes on once it gets a word.
+func leaveAnOrphanOfABusyParent(_ arguments: Arguments) {
+  let store = arguments.openStore()
+  rehearse(arguments, beside: store)
+  let saver = Busy { round in
+    orFail("save") { try store.save(write(0, round)) }
+    expect(store, 0, round)
+  }
+  if forkProcess() != 0 {
+    while true { pause() }
+  }
+  withExtendedLifetime(saver) {}
+  // The thread that saves is the parent's alone, and so are its files.
+  let kept = openFiles(in: store)
+  if !kept.isEmpty { fail("the child has its parent's \(kept)") }
+  orFail("save") { try store.save(write(1, 0)) }
+  expect(store, 1, 0)
+  say("child saved")
+  waitForWord()
+  let last = orFail("lookup") { try store.lookupLatest(Write.fingerprint(0)) }
+  guard let last, let number = last.iteration else { fail("nothing of the parent") }
+  expect(store, 0, Int(number))
+  for index in 1...40 {
+    orFail("save") { try store.save(write(1, index)) }
+    expect(store, 1, index)
+    expect(store, 0, Int(number))
+  }
+  orFail("close") { try store.close() }
+  say("child closed")
+}
+
+/// A save of the parent has written its record and waits for its sync while the parent forks. The
+/// child saves and looks up meanwhile; then the sync is let go, and the parent's save is
+/// acknowledged.
+func forkWhileASaveWaitsForItsSync(_ arguments: Arguments) {
+  let syncs = HeldSyncs()
+  let store = orFail("open") {
+    var options = StoreOptions()
+    options.producer = arguments.text("producer")
+    return try WarmStartStore(
+      path: arguments.text("store"), options: options, access: .createIfMissing, host: syncs.host)
+  }
+  orFail("save") { try store.save(write(0, 0)) }
+  rehearse(arguments, beside: store)
+  syncs.hold()
+  let waiting = orFail("thread") {
+    try POSIXThreads().start { orFail("save") { try store.save(write(0, 1)) } }
+  }
+  syncs.waitForASync()
+  let child = forkProcess()
+  if child == 0 {
+    let kept = openFiles(in: store)
+    if !kept.isEmpty { fail("the child has its parent's \(kept)") }
+    // What waits for its sync in the parent will be let go by nobody here.
+    syncs.letGo()
+    orFail("save") { try store.save(write(1, 0)) }
+    expect(store, 1, 0)
+    let parents = orFail("lookup") { try store.lookupLatest(Write.fingerprint(0)) }
+    if parents == nil { fail("the child finds nothing of its parent") }
+    orFail("close") { try store.close() }
+    _exit(0)
+  }
+  if !endedWell(child) { fail("the child") }
+  say("child ended")
+  expect(store, 1, 0)
+  syncs.letGo()
+  waiting.join()
+  expect(store, 0, 1)
+  orFail("close") { try store.close() }
+  say("closed")
+}
+
+/// Everything once: the Swift runtime has locks of its own, taken where a generic type is used for
+/// the first time, and no child may find them taken.
+private func rehearse(_ arguments: Arguments, beside store: WarmStartStore) {
+  let rehearsal = arguments.openStore()
+  orFail("save") { try rehearsal.save(write(100, 0)) }
+  expect(rehearsal, 100, 0)
+  expect(store, 100, 0)
+  orFail("close") { try rehearsal.close() }
+}
