@@ -139,7 +139,7 @@ private struct Sample {
   @Test(.timeLimit(.minutes(10)))
   func everyFlippedBitOfASealedSegmentIsReportedAndTheRestServed() throws {
     let sample = try Sample(sealed: true)
-    for bit in 0..<8 * sample.bytes.count {
+    for bit in everyNumber(below: 8 * sample.bytes.count) {
       var bytes = sample.bytes
       bytes[bit / 8] ^= 1 << UInt8(bit % 8)
       let at = UInt64(bit / 8)
@@ -158,7 +158,7 @@ private struct Sample {
     let sample = try Sample(sealed: false)
     let synced = sample.saved.map(\.record.header.syncedBytes).max()!
     #expect(synced > sample.saved[5].record.offset)
-    for bit in 0..<8 * sample.bytes.count {
+    for bit in everyNumber(below: 8 * sample.bytes.count) {
       var bytes = sample.bytes
       bytes[bit / 8] ^= 1 << UInt8(bit % 8)
       let at = UInt64(bit / 8)
