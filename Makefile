@@ -48,7 +48,7 @@ test-asan: deps
 # A child of a fork, which has one thread of its parent's, goes on under the sanitizer.
 test-tsan: deps
 	$(SWIFT) build --build-tests --sanitize thread --scratch-path .build-tsan
-	$(SCALED) TSAN_OPTIONS=die_after_fork=0:halt_on_error=0 \
+	$(SCALED) WARMSTART_FORKS_AMID_WORK=0 TSAN_OPTIONS=die_after_fork=0:halt_on_error=0 \
 	  $(SWIFT) test --skip-build --sanitize thread --scratch-path .build-tsan --disable-xctest
 
 lint: deps

@@ -67,7 +67,9 @@ extension CrashTests {
   }
 
   /// Several times over, since every segment that a store has makes the next child slower.
-  @Test(.timeLimit(.minutes(5)), arguments: 1...8)
+  @Test(
+    .timeLimit(.minutes(5)), .enabled(if: Self.forksAmidWork, Self.whyNoForksAmidWork),
+    arguments: 1...8)
   func aChildForkedInTheMidstOfASaveNeitherHangsNorKeepsAFile(round: Int) throws {
     let directory = TemporaryDirectory()
     let forks = 25
@@ -89,7 +91,15 @@ extension CrashTests {
 }
 
 extension CrashTests {
-  @Test(.timeLimit(.minutes(2)), arguments: 1...5)
+  /// Under the thread sanitizer a child is often left in a lock of the Swift runtime, for metadata of
+  /// generic types, which the test's own lines need before any of the store's.
+  private static let forksAmidWork = setting("WARMSTART_FORKS_AMID_WORK", default: 1) != 0
+  private static let whyNoForksAmidWork: Comment =
+    "under the thread sanitizer a child hangs in the Swift runtime"
+
+  @Test(
+    .timeLimit(.minutes(2)), .enabled(if: Self.forksAmidWork, Self.whyNoForksAmidWork),
+    arguments: 1...5)
   func aChildForkedInTheMidstOfASaveGoesOnWhenItsParentIsKilled(round: Int) throws {
     let directory = TemporaryDirectory()
     let program = try RunningProgram.start("fork-busy-orphan", arguments(directory))

@@ -116,7 +116,7 @@ private struct Sample {
   @Test(.timeLimit(.minutes(5)))
   func everyCutOfASealedSegmentIsReportedAndTheRestServed() throws {
     let sample = try Sample(sealed: true)
-    for length in 0..<sample.bytes.count {
+    for length in everyNumber(below: sample.bytes.count) {
       try sample.withStore(Array(sample.bytes[..<length])) { store in
         try sample.check(store, untouched: { $0.end <= UInt64(length) })
         #expect(try !verify(store).damage.isEmpty, "cut to \(length) bytes")
@@ -127,7 +127,7 @@ private struct Sample {
   @Test(.timeLimit(.minutes(5)))
   func everyCutOfALogLeavesWhatStandsBeforeIt() throws {
     let sample = try Sample(sealed: false)
-    for length in 0..<sample.bytes.count {
+    for length in everyNumber(below: sample.bytes.count) {
       try sample.withStore(Array(sample.bytes[..<length])) { store in
         try sample.check(store, untouched: { $0.end <= UInt64(length) })
         // The header was on stable storage before the log had its name.

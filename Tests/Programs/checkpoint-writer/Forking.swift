@@ -159,6 +159,7 @@ func forkWhileSaving(_ arguments: Arguments) {
   orFail("save") { try rehearsal.save(write(count + 1, 0)) }
   expect(rehearsal, count + 1, 0)
   expect(store, count + 1, 0)
+  if openFiles(in: store).isEmpty { fail("the store has nothing open") }
   orFail("close") { try rehearsal.close() }
   for number in 1...count {
     let end = Pipe()

@@ -83,5 +83,6 @@ private func rehearse(_ arguments: Arguments, beside store: WarmStartStore) {
   orFail("save") { try rehearsal.save(write(100, 0)) }
   expect(rehearsal, 100, 0)
   expect(store, 100, 0)
+  _ = openFiles(in: store)
   orFail("close") { try rehearsal.close() }
 }
