@@ -135,7 +135,7 @@ extension CrashTests {
     .timeLimit(.minutes(3)), .enabled(if: FailingDisk.isPossible, "loop devices take root"),
     arguments: [nil, .ext2, .ext4] as [FailingDisk.Kind?])
   func aFullDiskLosesNothingAndSavesGoOnOnceThereIsSpace(_ kind: FailingDisk.Kind?) throws {
-    let memory = try kind == nil ? #require(Mount(megabytes: 4)) : nil
+    let memory = try kind == nil ? #require(Mount(megabytes: 4) as Mount?) : nil
     let disk = try kind.map { try #require(FailingDisk($0)) }
     let path = memory?.path ?? disk!.path
     let ballast = path + "/ballast"

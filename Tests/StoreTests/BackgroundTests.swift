@@ -71,6 +71,20 @@ import WarmStart
     #expect(try store.lookupBest(key(1))?.payload == payload(5))
   }
 
+  @Test func whatWaitsIsTheNewestThoughTheClockWentBack() throws {
+    let store = try open()
+    try store.save(payload(1), for: key(1), objective: 3)
+    try store.flush()
+    bench.clock.set(wall: bench.clock.now - 3_600_000_000_000)
+    gate.shut()
+    try store.save(payload(2), for: key(1), objective: 3)
+    #expect(try store.lookupLatest(key(1))?.payload == payload(2))
+    #expect(try store.lookupBest(key(1))?.payload == payload(2))
+    gate.open()
+    try store.flush()
+    #expect(try store.lookupLatest(key(1))?.payload == payload(2))
+  }
+
   @Test func aFinalOfTheProducerIsResumedThoughABetterCheckpointWaits() throws {
     let store = try open()
     try store.save(payload(1), for: key(1), kind: .final, objective: 3)
@@ -226,6 +240,32 @@ import WarmStart
     #expect(session.lastError != nil)
     #expect(try bench.open().lookup(key(1))?.payload == payload(2))
     #expect(throws: StoreError.self) { try store.close() }
+  }
+
+  @Test func everyFlushThatWaitedHearsOfALoss() throws {
+    var host = bench.host(files)
+    let threads = WatchedThreads()
+    host.threads = threads
+    let store = try bench.open(host: host) { $0.durability = .background }
+    let gate = gate
+    gate.shut()
+    files.failWrites { _ in
+      gate.pass()
+      return ENOSPC
+    }
+    try store.save(payload(1), for: key(1))
+    gate.waitForSomebody()
+    let failures = Notes<StoreError>()
+    onThreads(3) { thread in
+      if thread == 2 {
+        threads.waitUntilWaiting(2)
+        return gate.open()
+      }
+      do throws(StoreError) { try store.flush() } catch { failures.add(error) }
+    }
+    #expect(failures.all.count == 2)
+    files.failWrites(nil)
+    try store.flush()
   }
 
   @Test func theNextSaveTellsOfOneThatWasLost() throws {

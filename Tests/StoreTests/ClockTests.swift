@@ -29,6 +29,33 @@ import WarmStart
     #expect(try reopened.lookupLatest(key(1))?.writtenNanoseconds == bench.clock.now)
   }
 
+  @Test func aClockThatWentForwardAndBackUnseenChangesNoOrder() throws {
+    let bench = Bench()
+    let idle = try bench.open()
+    try idle.save(payload(0), for: key(9))
+    let other = try bench.open()
+    let start = bench.clock.now
+    bench.clock.set(wall: start + 86_400_000_000_000)
+    try other.save(payload(1), for: key(1))
+    // Ahead of where the idle one saw it, and behind the other's stamp.
+    bench.clock.set(wall: start + 3_600_000_000_000)
+    try idle.save(payload(2), for: key(1))
+    #expect(try bench.open().lookupLatest(key(1))?.payload == payload(2))
+  }
+
+  @Test func aSegmentIsSeenThoughTheDirectoryHasATimeThatItHadBefore() throws {
+    let bench = Bench(wall: 10_000_000_000)
+    let files = FaultyFiles()
+    files.setDirectoryTime(10_000_000_000)
+    let store = try bench.open(host: bench.host(files))
+    bench.clock.advance(seconds: 10)
+    #expect(try store.lookup(key(1)) == nil)
+    // The clock is set back, and the directory changes in the very tick that it had changed in before.
+    bench.clock.set(wall: 10_000_000_000)
+    try bench.open().save(payload(1), for: key(1))
+    #expect(try store.lookup(key(1))?.payload == payload(1))
+  }
+
   @Test func aClockThatStandsStillChangesNoOrder() throws {
     let bench = Bench()
     let stores = [try bench.open(), try bench.open()]

@@ -147,6 +147,22 @@ import WarmStart
     #expect(try store.statistics.damagedRecords > 0)
   }
 
+  @Test func aSmallLogWhoseHeadNeverReachedTheDiskIsNoDamage() throws {
+    let store = try bench.open()
+    try store.save(payload(1), for: key(1))
+    try store.close()
+    let reader = try bench.open()
+    _ = try reader.lookup(key(1))
+    try reader.close()
+    let marks = try #require(listing(bench.path).first { $0.hasSuffix(".log") })
+    // A power cut may take the first sector of a log that was never synced.
+    write([UInt8](repeating: 0, count: 512) + [1, 2, 3], to: "\(bench.path)/\(marks)")
+    let found = try bench.open()
+    #expect(try found.lookup(key(1))?.payload == payload(1))
+    #expect(try found.statistics.damagedRecords == 0)
+    #expect(try found.engine().verify(.payloads).damage.isEmpty)
+  }
+
   @Test func aDamagedFooterLosesNothingAndIsReported() throws {
     var store = try filled(.sealed)
     store = nil

@@ -157,6 +157,36 @@ import WarmStart
     #expect(try bench.open().lookup(key(3))?.payload == payload(3))
   }
 
+  @Test func aFailedSaveThatOthersHaveFoundIsNotTakenBack() throws {
+    let store = try open(.synced)
+    try store.save(payload(1), for: key(1))
+    // What fails is only the end of the record: zeros, as they stand there already.
+    let bytes = [UInt8](repeating: 7, count: 61)
+    files.failWritesInTheMiddle { isRecord($0, .checkpoint) ? $0.count - 3 : nil }
+    #expect(throws: StoreError.self) { try store.save(bytes, for: key(2)) }
+    files.failWritesInTheMiddle(nil)
+    let other = try bench.open()
+    let found = try other.lookup(key(2))
+    try store.save(payload(3), for: key(3))
+    #expect(try other.lookup(key(2)) == found)
+    #expect(try bench.open().lookup(key(2)) == found)
+    #expect(try other.lookup(key(3))?.payload == payload(3))
+    #expect(try other.engine().verify(.payloads).damage.isEmpty)
+  }
+
+  @Test func whatAFailedBatchLeftWholeIsKnownToItsOwnStoreAsToOthers() throws {
+    let store = try open(.buffered)
+    try store.save(payload(1), for: key(1))
+    files.failWritesInTheMiddle { $0.count > 1000 ? 700 : nil }
+    #expect(throws: StoreError.self) {
+      try store.save((2..<12).map { NewEntry(noise($0, count: 200), for: key($0)) })
+    }
+    files.failWritesInTheMiddle(nil)
+    let keys = try bench.open().keys
+    #expect(keys.count == 2 || keys.count == 3)
+    #expect(try store.keys == keys)
+  }
+
   @Test func aFullDiskIsAnErrorAndTheStoreGoesOnOnceThereIsSpace() throws {
     let store = try open(.synced)
     try store.save(payload(1), for: key(1))

@@ -8,6 +8,8 @@ import WarmStart
 final class FaultyFiles: FileSystem, @unchecked Sendable {
   /// Gives the error number a write of these bytes fails with, or nil.
   typealias WriteFault = @Sendable (UnsafeRawBufferPointer) -> Int32?
+  /// Gives how many of these bytes are written before the write fails with EIO, or nil.
+  typealias PartFault = @Sendable (UnsafeRawBufferPointer) -> Int?
   /// Gives the error number a sync fails with, or nil.
   typealias SyncFault = @Sendable () -> Int32?
   /// Gives the error number a read of this file fails with, or nil.
@@ -17,12 +19,17 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private let lock = ThreadLock()
   // Guarded by lock.
   private var writeFault: WriteFault?
+  private var partFault: PartFault?
   private var syncFault: SyncFault?
   private var readFault: ReadFault?
   private var dirty: Set<ObjectIdentifier> = []
   private var syncs = 0
+  private var directoryTime: Int64?
 
   func failWrites(_ fault: WriteFault?) { lock.withLock { writeFault = fault } }
+  func failWritesInTheMiddle(_ fault: PartFault?) { lock.withLock { partFault = fault } }
+  /// Makes every directory tell this time, in nanoseconds, whatever changes in it; nil for the true one.
+  func setDirectoryTime(_ time: Int64?) { lock.withLock { directoryTime = time } }
   func failSyncs(_ fault: SyncFault?) { lock.withLock { syncFault = fault } }
   func failReads(_ fault: ReadFault?) { lock.withLock { readFault = fault } }
 
@@ -48,6 +55,12 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
     if let error = fault?(bytes) { throw FileError(.write, path: file.path, errno: error) }
     lock.withLock { _ = dirty.insert(ObjectIdentifier(file)) }
   }
+
+  fileprivate func bytesBeforeFailure(_ bytes: UnsafeRawBufferPointer) -> Int? {
+    lock.withLock { partFault }?(bytes)
+  }
+
+  fileprivate var toldDirectoryTime: Int64? { lock.withLock { directoryTime } }
 
   fileprivate func willRead(_ file: FaultyFile) throws(FileError) {
     let fault = lock.withLock { readFault }
@@ -78,7 +91,10 @@ private final class FaultyDirectory: Directory {
 
   var path: String { directory.path }
   func list(limit: Int) throws(FileError) -> [String] { try directory.list(limit: limit) }
-  func modificationTime() throws(FileError) -> Int64 { try directory.modificationTime() }
+  func modificationTime() throws(FileError) -> Int64 {
+    let time = try directory.modificationTime()
+    return faults.toldDirectoryTime ?? time
+  }
   func open(_ name: String) throws(FileError) -> any File {
     FaultyFile(try directory.open(name), faults)
   }
@@ -113,6 +129,10 @@ private final class FaultyFile: File {
   }
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
     try faults.willWrite(bytes, to: self)
+    if let count = faults.bytesBeforeFailure(bytes) {
+      try file.write(UnsafeRawBufferPointer(rebasing: bytes[..<count]), at: offset)
+      throw FileError(.write, path: path, errno: EIO)
+    }
     try file.write(bytes, at: offset)
   }
   func syncData() throws(FileError) {

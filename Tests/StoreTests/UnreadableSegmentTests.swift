@@ -37,6 +37,31 @@ import WarmStart
     #expect(try store.statistics.damagedRecords == 0)
   }
 
+  @Test func allKeysAreListedOnceTheDiskReadsAgain() throws {
+    let bad = try saveAlone(1)
+    let newer = try saveAlone(1)
+    let store = try bench.open(host: bench.host(files))
+    files.failReads { $0.hasSuffix(bad) ? EIO : nil }
+    // What fills the key's slots is gone: the store must look into every other segment.
+    #expect(bench.remove(newer))
+    #expect(throws: StoreError.self) { try store.keys }
+    files.failReads(nil)
+    #expect(try store.keys == [key(1)])
+    #expect(try store.statistics.keys == 1)
+  }
+
+  @Test func aRemovalIsRefusedThatMightBeOlderThanWhatCannotBeRead() throws {
+    _ = try saveAlone(1)
+    let store = try bench.open(host: bench.host(files))
+    let bad = try saveAlone(2)
+    bench.clock.set(wall: bench.clock.now - 3_600_000_000_000)
+    files.failReads { $0.hasSuffix(bad) ? EIO : nil }
+    #expect(throws: StoreError.self) { try store.remove(key(2)) }
+    files.failReads(nil)
+    try store.remove(key(2))
+    #expect(try bench.open().lookup(key(2)) == nil)
+  }
+
   @Test func aStoreThatCannotBeReadWholeIsNotOpened() throws {
     _ = try saveAlone(1)
     let bad = try saveAlone(2)

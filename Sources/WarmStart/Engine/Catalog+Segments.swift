@@ -46,15 +46,16 @@ extension Catalog {
     return FormatLimits.file
   }
 
-  /// A segment without any intact header. Of a log that is all zeros nothing was ever on stable
+  /// A segment without any intact header. Of a log that begins with zeros its head was never on stable
   /// storage: its creator's machine lost power.
   private func refuse(
     _ name: SegmentName, _ file: any File, size: UInt64, problems: [Damage]
   ) throws(Interruption) {
     if name.phase == .log {
-      let scanner = SegmentScanner(file: file, salt: 0, end: size)
-      let isZero = try fromDisk { () throws(FileError) in try scanner.isZero(from: 0) }
-      if isZero { return refuse(name.id) }
+      let reader = SegmentReader(file: file, id: name.id)
+      let isHeadless = try fromDisk { () throws(FileError) in try reader.isHeadless(fileSize: size)
+      }
+      if isHeadless { return refuse(name.id) }
     }
     refuse(name.id)
     for damage in problems { report(damage) }

@@ -7,7 +7,7 @@ extension Catalog {
     guard !keys.isEmpty else { return }
     for key in keys { index.forget(key) }
     unsettledBecause = nil
-    for segment in segments.values {
+    for segment in segments.values.sorted(by: { $0.id < $1.id }) {
       do throws(Interruption) {
         try forEachRecord(of: keys, in: segment) { header, offset in
           take(header, at: offset, in: segment)
@@ -28,9 +28,14 @@ extension Catalog {
     if let unsettledBecause, unsettleable.contains(key) { throw .store(unsettledBecause) }
   }
 
-  /// Throws if nothing can be said of some key.
-  func requireAllSettled() throws(StoreError) {
-    if let unsettledBecause, !unsettleable.isEmpty { throw unsettledBecause }
+  /// Takes in what others finished before, and throws if nothing can be said of some key.
+  func refreshForAllKeys() throws(StoreError) {
+    try untilPresent { _ throws(Interruption) in
+      guard !unsettleable.isEmpty else { return }
+      unsettleable = []
+      try settle()
+      if let unsettledBecause, !unsettleable.isEmpty { throw .store(unsettledBecause) }
+    }
   }
 
   /// Everything on disk of the given keys, segment by segment.

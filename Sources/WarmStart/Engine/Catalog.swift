@@ -40,8 +40,8 @@ final class Catalog {
   /// Why they could not be.
   var unsettledBecause: StoreError?
   private var watch = DirectoryWatch()
-  /// Whether a segment could not be read when the directory was last listed, and which were told of.
-  private var hasSkipped = false
+  /// Why a segment could not be read when the directory was last listed, or since; and which were told of.
+  private(set) var skippedBecause: FileError?
   private var complainedOf: Set<SegmentID> = []
   var clockWatch: ClockWatch
   private var clockOfUse: UInt64 = 0
@@ -132,12 +132,13 @@ final class Catalog {
     do throws(FileError) { modified = try directory.modificationTime() } catch {
       throw .store(.file(error))
     }
-    guard watch.mustList(modified: modified, now: host.monotonicClock()) else { return }
+    let wall = host.wallClock()
+    guard watch.mustList(modified: modified, now: host.monotonicClock(), wall: wall) else { return }
     unsettleable = []
-    hasSkipped = false
+    skippedBecause = nil
     try adopt(try names(), strict: strict)
     // What could not be read is tried again with the next look.
-    if !hasSkipped { watch.listed() }
+    if skippedBecause == nil { watch.listed() }
   }
 
   /// The files of the store. A listing is no snapshot of a directory that changes: it may leave out a
@@ -189,12 +190,14 @@ final class Catalog {
     for segment in segments.values where segment !== own {
       if present[segment.id] == nil || replaced.contains(segment.id) { drop(segment) }
     }
-    for segment in segments.values where segment.isLive && segment !== own {
+    // In the order of their ids: what is done to the disk follows from what is on it.
+    let others = segments.values.filter { $0.isLive && $0 !== own }.sorted { $0.id < $1.id }
+    for segment in others {
       try tolerating(strict: strict, segment.id) { () throws(Interruption) in
         try retireIfAbandoned(segment)
       }
     }
-    live = segments.values.filter { $0.isLive && $0 !== own }.sorted { $0.id < $1.id }
+    live = others.filter(\.isLive)
   }
 
   /// Runs `body`, which reads one segment of another process. A running fit goes on with what can be read
@@ -204,7 +207,7 @@ final class Catalog {
   ) throws(Interruption) {
     do throws(Interruption) { try body() } catch {
       guard !strict, case .store(.file(let why)) = error, why.isDiskError else { throw error }
-      hasSkipped = true
+      skippedBecause = why
       if complainedOf.insert(id).inserted { options.logger?.error("segment not read: \(why)") }
     }
   }
@@ -278,8 +281,11 @@ final class Catalog {
       if let size = try? file.size() { segment.fileBytes = size }
       keep(file, of: segment)
     }
-    segment.isLive = false
     own = nil
+    // A write that failed may have left whole records that others have read already: then this process
+    // must know them as well. So the log is looked through like that of another whose writer died.
+    segment.isLive = !sealed
+    if !sealed { live.append(segment) }
   }
 
   /// The segment is not written any more by this process, and what it holds is not what was written: the

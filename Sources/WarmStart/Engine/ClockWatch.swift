@@ -1,7 +1,8 @@
-// Whether somebody set the calendar clock back.
+// Whether somebody set the calendar clock.
 //
 // Stamps follow the calendar clock, and a process knows only those that it has seen. If the clock goes
-// back, one that another process gave out meanwhile may lie ahead of it.
+// back, one that another process gave out meanwhile may lie ahead of it. A clock that went forward may
+// have gone further, and back from there, since it was looked at last.
 
 struct ClockWatch {
   private var wall: UInt64
@@ -15,17 +16,19 @@ struct ClockWatch {
     self.monotonic = monotonic
   }
 
-  /// The calendar time, and whether its clock has gone back, or stayed behind, since the last look.
-  mutating func look(at host: Host) -> (wall: UInt64, wentBack: Bool) {
+  /// The calendar time, and whether its clock has gone by more or less than the time that passed since the
+  /// last look. (A machine that slept looks so, too; that costs a refresh.)
+  mutating func look(at host: Host) -> (wall: UInt64, wasSet: Bool) {
     var now = (wall: host.wallClock(), monotonic: host.monotonicClock())
     // The process may have been halted between the two: a second look is seldom hit as well.
-    if wentBack(now.wall, now.monotonic) { now = (host.wallClock(), host.monotonicClock()) }
+    if wasSet(now.wall, now.monotonic) { now = (host.wallClock(), host.monotonicClock()) }
     defer { (wall, monotonic) = now }
-    return (now.wall, wentBack(now.wall, now.monotonic))
+    return (now.wall, wasSet(now.wall, now.monotonic))
   }
 
-  private func wentBack(_ wall: UInt64, _ monotonic: UInt64) -> Bool {
+  private func wasSet(_ wall: UInt64, _ monotonic: UInt64) -> Bool {
     guard wall >= self.wall else { return true }
-    return wall - self.wall + Self.jitter < monotonic - min(self.monotonic, monotonic)
+    let (gone, passed) = (wall - self.wall, monotonic - min(self.monotonic, monotonic))
+    return gone + Self.jitter < passed || passed + Self.jitter < gone
   }
 }

@@ -4,20 +4,37 @@
 // no trace. So a listing settles the question only if the directory's time had been known for longer
 // than a tick when it was made; until then every look lists again. Both moments are of the monotonic
 // clock of this process: the file system's clock may be another machine's.
+//
+// Once the calendar clock was set back, a time that the directory has had can come again: until that
+// moment has passed for the second time every look lists.
 
 struct DirectoryWatch {
   private var modified: Int64?
   private var firstSeen: UInt64 = 0
   private var settles = false
   private var settled = false
+  private var lastWall: UInt64 = 0
+  private var lastNow: UInt64 = 0
+  private var wentBack = false
 
   /// Longer than a tick of the kernel's coarse clock (10 ms at its slowest), nanoseconds.
   private static let tick: UInt64 = 20_000_000
+  /// More than passes between a look at the one clock and a look at the other, as a rule.
+  private static let jitter: UInt64 = 1_000_000
   /// For file systems that keep whole seconds.
   private static let coarseTick: UInt64 = 2_100_000_000
 
-  /// Whether to list, for a directory that was last modified at `modified`.
-  mutating func mustList(modified: Int64, now: UInt64) -> Bool {
+  /// Whether to list, for a directory that was last modified at `modified`, at `now` of the monotonic and
+  /// `wall` of the calendar clock.
+  mutating func mustList(modified: Int64, now: UInt64, wall: UInt64) -> Bool {
+    // Or stayed behind: it was set back, and has come as far again. If this process was only halted
+    // between the two clocks, that costs a listing.
+    let passed = now - min(lastNow, now)
+    if wall < lastWall || wall - lastWall + Self.jitter < passed {
+      wentBack = wentBack || lastNow > 0
+      settled = false
+    }
+    (lastWall, lastNow) = (wall, now)
     if modified != self.modified {
       self.modified = modified
       firstSeen = now
@@ -27,7 +44,8 @@ struct DirectoryWatch {
     }
     if settled { return false }
     let grain = modified % 1_000_000_000 == 0 ? Self.coarseTick : Self.tick
-    settles = now > firstSeen && now - firstSeen > grain
+    let mayComeAgain = wentBack && Int64(clamping: wall) <= modified + Int64(grain)
+    settles = now > firstSeen && now - firstSeen > grain && !mayComeAgain
     return true
   }
 

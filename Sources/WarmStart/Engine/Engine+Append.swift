@@ -49,6 +49,8 @@ extension Engine {
     }
   }
 
+  /// Nanoseconds that stamps may be ahead of the clock because many were given out at once.
+  private static let skew: UInt64 = 1_000_000
   private static let batchRecords = 4096
   private static let batchBytes = 4 << 20
 
@@ -190,10 +192,14 @@ extension Engine {
 
   func place(_ frame: Frame, _ writer: SegmentWriter) throws(StoreError) {
     let (now, stamp) = try stateLock.withLock { () throws(StoreError) -> (UInt64, UInt64) in
-      // The clock went back, or another process is ahead: what it wrote must be known first. And a
-      // removal must be newer than everything that is there.
-      let (now, wentBack) = catalog.clockWatch.look(at: host)
-      if now <= catalog.lastStamp || wentBack || frame.holdsRemoval { try catalog.refresh() }
+      // The clock was set, or another process is ahead: what it wrote must be known first. And a removal
+      // must be newer than everything that is there.
+      let (now, wasSet) = catalog.clockWatch.look(at: host)
+      if now <= catalog.lastStamp || wasSet || frame.holdsRemoval { try catalog.refresh() }
+      if frame.holdsRemoval, now + Self.skew < catalog.lastStamp, let why = catalog.skippedBecause {
+        // The clock is behind, and what cannot be read may be newer than this removal would be.
+        throw .file(why)
+      }
       let stamp = max(now, catalog.lastStamp + 1)
       guard stamp < FormatLimits.stamp - UInt64(frame.recordCount) else {
         throw .stampsExhausted(path: path)
@@ -204,7 +210,7 @@ extension Engine {
       in: writer.header, at: writer.tail, number: writer.footer.count, stamp: stamp,
       writeTime: now, syncedBytes: writer.syncedBytes)
     do throws(FileError) { try writer.append(frame.bytes, records) } catch {
-      takeBack(records.count, writer)
+      takeBack(frame, writer)
       throw .file(error)
     }
     stateLock.withLock {
@@ -219,10 +225,10 @@ extension Engine {
     }
   }
 
-  /// After a write that failed. Others may have read whole records of a frame of several already, so
-  /// nothing may ever be written over them: the segment ends there.
-  private func takeBack(_ records: Int, _ writer: SegmentWriter) {
-    if records == 1, (try? writer.cutBack()) != nil { return }
+  /// After a write that failed. What others may have read already, whole records of a frame of several
+  /// or one whose rest was there, may never be written over: then the segment ends there.
+  private func takeBack(_ frame: Frame, _ writer: SegmentWriter) {
+    if frame.recordCount == 1, (try? writer.cutBack(frameLength: frame.length)) == true { return }
     abandon(writer)
   }
 

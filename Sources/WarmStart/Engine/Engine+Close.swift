@@ -31,7 +31,7 @@ extension Engine {
     guard !marks.isEmpty else { return }
     let frame = Frame(commitQueue.makeTicket())
     var left: [Fingerprint: UInt64] = [:]
-    for (key, time) in marks {
+    for (key, time) in marks.sorted(by: { $0.key < $1.key }) {
       guard hasRoom(writer, bytes: frame.length + length, records: frame.recordCount + 1) else {
         left[key] = time
         continue
@@ -58,7 +58,8 @@ extension Engine {
       // Over a page a power cut could take the head of the log and leave the rest, which would look
       // like damage: then the head goes to the disk first.
       let length = stateLock.withLock { pendingMarks.count } * RecordHeader.length(texts: 0)
-      let writer = try startWriter(synced: length > Self.page - SegmentHeader.fixedLength)
+      let writer = try startWriter(
+        synced: length > Int(FormatLimits.unsyncedLog) - SegmentHeader.fixedLength)
       writePendingMarks()
       guard self.writer === writer else { return }
       self.writer = nil
@@ -66,8 +67,6 @@ extension Engine {
       writer.release()
     } catch { options.logger?.warning("lookups were not noted: \(error)") }
   }
-
-  private static let page = 4096
 
   private func takePendingMarks() -> [Fingerprint: UInt64] {
     stateLock.withLock {

@@ -79,8 +79,7 @@ package final class Engine: @unchecked Sendable {
     _ body: (Catalog) throws(StoreError) -> Value
   ) throws(StoreError) -> Value {
     try stateLock.withLock { () throws(StoreError) in
-      try catalog.refresh()
-      try catalog.requireAllSettled()
+      try catalog.refreshForAllKeys()
       return try body(catalog)
     }
   }

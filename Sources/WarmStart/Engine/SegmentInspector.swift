@@ -71,11 +71,12 @@ final class SegmentInspector {
     return try reader.trailer(fileSize: fileSize).trailer?.footerOffset ?? fileSize
   }
 
-  /// No copy of the header is intact. A log of zeros was never on stable storage.
+  /// No copy of the header is intact. Of a log without a head it never was on stable storage.
   private func noteMissing(_ found: [Damage]) throws(StoreError) {
-    let scanner = SegmentScanner(file: file, salt: 0, end: fileSize)
-    let isZero = try StoreError.wrapping { () throws(FileError) in try scanner.isZero(from: 0) }
-    if name.phase == .log, isZero {
+    let isHeadless = try StoreError.wrapping { () throws(FileError) in
+      try reader.isHeadless(fileSize: fileSize)
+    }
+    if name.phase == .log, isHeadless {
       isTorn = fileSize > 0
     } else {
       found.forEach(note)

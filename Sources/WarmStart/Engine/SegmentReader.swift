@@ -42,6 +42,14 @@ struct SegmentReader {
     return (header, damage)
   }
 
+  /// Whether a log is what a power cut may leave of one that was never synced: nothing but zeros, or,
+  /// of a small one, zeros in place of its first sector. Such a log holds access marks at most.
+  func isHeadless(fileSize: UInt64) throws(FileError) -> Bool {
+    let sector: UInt64 = 512
+    let end = fileSize <= FormatLimits.unsyncedLog ? min(fileSize, sector) : fileSize
+    return try SegmentScanner(file: file, salt: 0, end: end).isZero(from: 0)
+  }
+
   /// The trailer, or what is wrong with it.
   func trailer(fileSize: UInt64) throws(StoreError) -> (trailer: FooterTrailer?, damage: Damage?) {
     let length = UInt64(FooterTrailer.length)

@@ -111,10 +111,14 @@ final class SegmentWriter: @unchecked Sendable {
     written.store(tail, ordering: .releasing)
   }
 
-  /// Takes back what a failed append left behind the last record. Throws if it cannot.
-  func cutBack() throws(FileError) {
+  /// Takes back what a failed append of one record left behind the last one. Gives whether nobody can
+  /// have read it as whole; if not, it is left as it is. Throws if it cannot be taken back.
+  func cutBack(frameLength: Int) throws(FileError) -> Bool {
+    // Over zeros that were there before, a part of a record may be all of it.
+    guard try file.size() < tail + UInt64(frameLength) else { return false }
     try file.truncate(to: tail)
     filledEnd = tail
+    return true
   }
 
   // MARK: Zeros ahead

@@ -15,6 +15,8 @@ package struct Host: Sendable {
   package var threads: any Threads
   /// Identifies the running program where no producer is named.
   package var executable: @Sendable () -> ExecutableIdentity?
+  /// For the names of runs.
+  package var processID: @Sendable () -> Int32
 
   package init(
     files: any FileSystem,
@@ -22,7 +24,8 @@ package struct Host: Sendable {
     monotonicClock: @escaping @Sendable () -> UInt64,
     random: @escaping @Sendable () -> UInt64,
     threads: any Threads,
-    executable: @escaping @Sendable () -> ExecutableIdentity?
+    executable: @escaping @Sendable () -> ExecutableIdentity?,
+    processID: @escaping @Sendable () -> Int32 = { ProcessID.current }
   ) {
     self.files = files
     self.wallClock = wallClock
@@ -30,6 +33,7 @@ package struct Host: Sendable {
     self.random = random
     self.threads = threads
     self.executable = executable
+    self.processID = processID
   }
 
   /// The operating system.

@@ -18,6 +18,8 @@ package enum FormatLimits {
   package static let replaced = 1 << 12
   /// Different producers, and different origins, of one segment: both are 16-bit indices.
   package static let tableEntries = 1 << 16
+  /// A log that may have been written without any sync, bytes: it holds access marks at most.
+  static let unsyncedLog: UInt64 = 4096
   /// A file as a whole, bytes: offsets are kept in 32 bits, in units of 8 bytes.
   package static let file: UInt64 = 1 << 35
   /// LZ4 makes at most 255 times more of its input; a payload that claims more is a lie.

@@ -63,7 +63,7 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     logger = store?.logger
     runID =
       store?.freshRunID()
-      ?? RunID(process: ProcessID.current, nanoseconds: host.wallClock(), random: host.random())
+      ?? RunID(process: host.processID(), nanoseconds: host.wallClock(), random: host.random())
   }
 
   /// The run, the label and the beginning of the key.

@@ -20,8 +20,10 @@ final class BackgroundWriter: @unchecked Sendable {
   private struct Waiting {
     var draft: Draft
     var memory: PayloadMemory
-    /// Nanoseconds since 1970; later than that of every save accepted before.
-    var accepted: UInt64
+    /// Counts the saves that were accepted.
+    var number: UInt64
+    /// Nanoseconds since 1970.
+    var time: UInt64
     /// Whether it is a session's: then newer checkpoints of its run take the place of older ones.
     var isOfSession: Bool
     var ended: @Sendable (Outcome) -> Void
@@ -45,10 +47,12 @@ final class BackgroundWriter: @unchecked Sendable {
   /// Memory of saves that were written: warm, and so many times faster to copy into than fresh one.
   private var spare: [PayloadMemory] = []
   private var bytesHeld = 0
-  private var lastAccepted: UInt64 = 0
+  private var accepted: UInt64 = 0
   private var thread: (any RunningThread)?
   private var mustEnd = false
-  /// What was lost since the last flush told so.
+  /// How many times something was lost, of how many of them a flush has told, and the last of them.
+  private var losses = 0
+  private var lossesTold = 0
   private var lost: StoreError?
   /// What was lost of saves that no session hears of.
   private var untold: StoreError?
@@ -86,9 +90,10 @@ final class BackgroundWriter: @unchecked Sendable {
     var superseded: [Waiting] = []
     var failure: StoreError?
     lock.withLock {
-      lastAccepted = max(host.wallClock(), lastAccepted + 1)
+      accepted += 1
       let new = Waiting(
-        draft: draft, memory: memory, accepted: lastAccepted, isOfSession: ended != nil,
+        draft: draft, memory: memory, number: accepted, time: host.wallClock(),
+        isOfSession: ended != nil,
         ended: ended ?? { _ in })
       superseded = supersede(by: new)
       queue.append(new)
@@ -131,7 +136,7 @@ final class BackgroundWriter: @unchecked Sendable {
 
   private func isBetter(_ left: Waiting, than right: Waiting) -> Bool {
     EntryOrder.isBetter(left.draft.objective, than: right.draft.objective)
-      ?? (left.accepted > right.accepted)
+      ?? (left.number > right.number)
   }
 
   /// Without a thread nothing would ever be written: then the save is taken back. With the lock.
@@ -186,6 +191,7 @@ final class BackgroundWriter: @unchecked Sendable {
           keep(waiting.memory)
           guard case .failed(let error) = outcome else { continue }
           lost = error
+          losses += 1
           if !waiting.isOfSession { untold = error }
         }
         underWay = []
@@ -223,12 +229,15 @@ final class BackgroundWriter: @unchecked Sendable {
     }
   }
 
-  /// As ``drain()``. Throws, once, if something accepted since the last time was lost.
+  /// As ``drain()``. Throws if something was lost that no flush before this one has told of: of several
+  /// at once every one does.
   func flush() throws(StoreError) {
+    let told = lock.withLock { lossesTold }
     drain()
     let failure = lock.withLock {
-      defer { (lost, untold) = (nil, nil) }
-      return lost
+      untold = nil
+      lossesTold = losses
+      return losses > told ? lost : nil
     }
     if let failure { throw failure }
   }
@@ -247,13 +256,29 @@ final class BackgroundWriter: @unchecked Sendable {
 
   // MARK: Looking
 
+  /// An entry that waits. What waits will be newer than everything that is written by then.
+  struct WaitingEntry {
+    var entry: WarmStartEntry
+    fileprivate var number: UInt64
+  }
+
   /// The entries of a key that wait, in the order in which they were accepted.
-  func entries(of key: Fingerprint) -> [WarmStartEntry] {
+  func entries(of key: Fingerprint) -> [WaitingEntry] {
     lock.withLock {
       guard !queue.isEmpty || !underWay.isEmpty else { return [] }
       return (underWay + queue).filter { $0.draft.key == key }.map {
-        WarmStartEntry($0.draft, payload: Array($0.memory.content), written: $0.accepted)
+        WaitingEntry(
+          entry: WarmStartEntry($0.draft, payload: Array($0.memory.content), written: $0.time),
+          number: $0.number)
       }
+    }
+  }
+
+  /// Whether all of these still wait: none has been written, lost or superseded meanwhile.
+  func stillWait(_ entries: [WaitingEntry]) -> Bool {
+    lock.withLock {
+      let waiting = Set((underWay + queue).map(\.number))
+      return entries.allSatisfy { waiting.contains($0.number) }
     }
   }
 }

@@ -221,7 +221,7 @@ public final class WarmStartStore: @unchecked Sendable {
 
   /// A new run id: process id, time and random bits.
   public func freshRunID() -> RunID {
-    RunID(process: ProcessID.current, nanoseconds: host.wallClock(), random: host.random())
+    RunID(process: host.processID(), nanoseconds: host.wallClock(), random: host.random())
   }
 
   // MARK: Looking up
@@ -249,20 +249,39 @@ public final class WarmStartStore: @unchecked Sendable {
     _ key: Fingerprint, _ question: Engine.Question
   ) throws(StoreError) -> WarmStartEntry? {
     let (engine, background) = try parts()
-    // Asked first: what is written meanwhile is found by the engine.
-    let waiting = background?.entries(of: key) ?? []
-    let answer = try engine.lookup(key, question, countsAsUse: true)
-    let found = answer.map { WarmStartEntry($0.record, askedBy: producer) }
-    guard !waiting.isEmpty else { return found }
+    guard let background else { return try written(engine, key, question) }
+    for _ in 0..<Self.patience {
+      let waiting = background.entries(of: key)
+      let found = try written(engine, key, question)
+      if waiting.isEmpty { return found }
+      // What was written meanwhile may be found or not.
+      if background.stillWait(waiting) { return choose(waiting.map(\.entry), found, question) }
+    }
+    background.drain()
+    return try written(engine, key, question)
+  }
+
+  /// Looks before a lookup waits for the background to come to rest.
+  private static let patience = 8
+
+  private func written(
+    _ engine: Engine, _ key: Fingerprint, _ question: Engine.Question
+  ) throws(StoreError) -> WarmStartEntry? {
+    try engine.lookup(key, question, countsAsUse: true)
+      .map { WarmStartEntry($0.record, askedBy: producer) }
+  }
+
+  /// Which of the entries that wait, and of the one that is written, answers the question. What waits is
+  /// newer.
+  private func choose(
+    _ waiting: [WarmStartEntry], _ found: WarmStartEntry?, _ question: Engine.Question
+  ) -> WarmStartEntry? {
+    if question == .latest { return waiting.last }
     if let found, found.kind == .final, case .resume = question { return found }
-    // In the order of their time: the stamp of what is written is not below the time of its acceptance.
-    var candidates = waiting.map { (entry: $0, time: $0.writtenNanoseconds) }
-    if let answer, let found { candidates.append((found, answer.record.header.stamp)) }
-    return candidates.max { left, right in
-      let newer = right.time >= left.time
-      if question == .latest { return newer }
-      return EntryOrder.isBetter(right.entry.objective, than: left.entry.objective) ?? newer
-    }?.entry
+    let inOrder = (found.map { [$0] } ?? []) + waiting
+    return inOrder.dropFirst().reduce(inOrder[0]) { best, entry in
+      EntryOrder.isBetter(entry.objective, than: best.objective) ?? true ? entry : best
+    }
   }
 
   /// Every key that has a living entry, in order. Does not count as use.
