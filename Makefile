@@ -1,6 +1,7 @@
 # make demo      builds everything and runs the example, killed and resumed
 # make test      runs every test
 # make test-asan, make test-tsan   the same under the address and the thread sanitizer
+# make simulate  simulated lives of a store on a disk that fails (SEEDS, 100000)
 # make lint      formatting, and that no layer looks upward
 # make bench     prints what the store costs beside the bare disk
 # make install   the program `warmstart`, its page and completions (PREFIX, DESTDIR)
@@ -9,8 +10,9 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 DESTDIR ?=
 LZ4_HEADER ?= /usr/include/lz4.h
+SEEDS ?= 100000
 
-.PHONY: all demo test kill-test test-asan test-tsan lint bench install clean deps
+.PHONY: all demo test kill-test simulate test-asan test-tsan lint bench install clean deps
 
 all: deps
 	$(SWIFT) build -c release --product warmstart
@@ -50,6 +52,11 @@ test-tsan: deps
 	$(SWIFT) build --build-tests --sanitize thread --scratch-path .build-tsan
 	$(SCALED) WARMSTART_FORKS_AMID_WORK=0 TSAN_OPTIONS=die_after_fork=0:halt_on_error=0 \
 	  $(SWIFT) test --skip-build --sanitize thread --scratch-path .build-tsan --disable-xctest
+
+# Each seed is one life: processes, threads, crashes, failing disks. A failing seed prints itself.
+simulate: deps
+	$(SWIFT) build -c release --product simulate
+	"$$($(SWIFT) build -c release --show-bin-path)/simulate" --seeds $(SEEDS)
 
 lint: deps
 	$(SWIFT) format lint --strict -r Package.swift Sources Tools Tests Examples Benchmarks

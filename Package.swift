@@ -58,6 +58,14 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["WarmStart"], path: "Tests/Support",
       swiftSettings: strict),
+    .target(
+      name: "Simulation", dependencies: ["WarmStart"], path: "Tests/Simulation",
+      swiftSettings: strict),
+    .executableTarget(
+      name: "simulate", dependencies: ["Simulation"], path: "Tests/Programs/simulate",
+      swiftSettings: strict),
+    .testTarget(
+      name: "SimulationTests", dependencies: ["Simulation", "WarmStart"], swiftSettings: strict),
     .testTarget(
       name: "EngineTests", dependencies: ["WarmStart", "CWarmStart", "TestSupport"],
       swiftSettings: strict),

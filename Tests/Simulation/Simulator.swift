@@ -1,0 +1,251 @@
+// One simulated life of a store, from one seed: several processes work on it in rounds, things go
+// wrong, and everything that is found is held against the model.
+
+import WarmStart
+
+/// What came of one seed.
+package struct Outcome: Sendable {
+  package var seed: UInt64
+  /// What was wrong, and at which step; nil if nothing was.
+  package var failure: String?
+  package var counts: Counts
+  /// Two runs with the same digest were the same, call by call.
+  package var digest: UInt64
+}
+
+package final class Simulator: @unchecked Sendable {
+  let seed: UInt64
+  let dice: Dice
+  let machine: Machine
+  let circumstances: Circumstances
+  let mutant: Mutant?
+  var model = Model()
+  var slots: [Slot] = []
+  /// Hears of every step, for reading along.
+  var log: ((String) -> Void)?
+
+  /// Runs a seed. With `mutant` the disk is used as a store with that bug would.
+  package static func run(
+    seed: UInt64, mutant: Mutant? = nil, log: ((String) -> Void)? = nil
+  ) -> Outcome {
+    let simulator = Simulator(seed: seed, mutant: mutant)
+    simulator.log = log
+    simulator.run()
+    let machine = simulator.machine
+    machine.finish()
+    return Outcome(
+      seed: seed, failure: machine.failure, counts: machine.counts, digest: machine.digest)
+  }
+
+  private init(seed: UInt64, mutant: Mutant?) {
+    self.seed = seed
+    self.mutant = mutant
+    dice = Dice(seed)
+    circumstances = Circumstances(dice)
+    machine = Machine(
+      dice: dice, switchesOnceIn: circumstances.switchesOnceIn, wall: circumstances.wall)
+    machine.faults = circumstances.faults
+    slots = (0..<circumstances.processes).map { Slot(number: $0) }
+    machine.scheduler.onDeadlock = { what in preconditionFailure("seed \(seed): \(what)") }
+  }
+
+  // MARK: Rounds
+
+  private func run() {
+    machine.onCrash = { [unowned self] in
+      tell("crash")
+      if let wrong = audit.run(&model, afterCrash: true) { machine.fail("after a crash: \(wrong)") }
+    }
+    for _ in 0..<circumstances.rounds {
+      round()
+      for slot in slots where slot.process?.isDead == true { leave(slot) }
+      guard machine.failure == nil else { break }
+      lookAround()
+      betweenRounds()
+      guard machine.failure == nil else { break }
+    }
+    if machine.failure == nil { finish() }
+    machine.onCrash = {}
+    for slot in slots { slot.leave() }
+  }
+
+  private func round() {
+    if slots.count == 1 { return work(slots[0]) }
+    let threads = slots.map { slot in
+      try! machine.scheduler.start { self.work(slot) }
+    }
+    for thread in threads { thread.join() }
+  }
+
+  private func work(_ slot: Slot) {
+    for _ in 0..<dice.within(1...circumstances.steps) {
+      guard machine.failure == nil else { return }
+      step(slot)
+      if slot.process?.isDead == true { leave(slot) }
+    }
+    drain(slot)
+  }
+
+  /// What was accepted is written, so that nobody is in the middle of anything.
+  private func drain(_ slot: Slot) {
+    guard slot.durability == .background, let process = slot.process, !slot.isReadOnly else {
+      return
+    }
+    _ = try? slot.store!.keys
+    drained(process)
+    if process.isDead { leave(slot) }
+  }
+
+  /// The process of a slot has ended; nothing of it will be written any more.
+  func leave(_ slot: Slot) {
+    let process = slot.process
+    slot.leave()
+    if let process { drained(process) }
+  }
+
+  private func drained(_ process: SimulatedProcess) {
+    let now = machine.moment()
+    model.drained(process.number, since: now, at: now)
+  }
+
+  /// Nobody is in the middle of anything: what is on the disk, and what each store has in mind of it.
+  private func lookAround() {
+    if let wrong = audit.run(&model, afterCrash: false) { return machine.fail(wrong) }
+    machine.undisturbed {
+      for slot in slots where slot.process != nil && slot.reverts == reverts {
+        do throws(StoreError) {
+          if let wrong = try audit.compare(slot.store!) {
+            return machine.fail("store of process \(slot.process!.number): \(wrong)")
+          }
+        } catch { machine.fail("a store that nobody disturbs: \(error)") }
+      }
+    }
+  }
+
+  private func betweenRounds() {
+    if circumstances.jumps, dice.once(in: 2) { jump() }
+    if dice.once(in: 3) {
+      machine.faults.capacity = dice.once(in: 2) ? circumstances.faults.capacity : 0
+    }
+  }
+
+  /// Everybody comes to an end, well or badly, and at last the power goes.
+  private func finish() {
+    tell("end")
+    machine.faults = Faults()
+    for slot in slots where slot.process != nil {
+      if dice.once(in: 3) { machine.kill(slot.process!) } else { close(slot) }
+      leave(slot)
+    }
+    guard machine.failure == nil else { return }
+    if let wrong = audit.run(&model, afterCrash: false) {
+      return machine.fail("at the end: \(wrong)")
+    }
+    machine.crash()
+  }
+
+  // MARK: Parts
+
+  var audit: Audit {
+    Audit(machine: machine, keys: circumstances.keys, producers: Circumstances.producers)
+  }
+
+  /// How many times a file went back to what was synced, under the feet of those who had read it.
+  var reverts: Int {
+    machine.faults.syncFailure == .likeBtrfs ? failedSyncs : 0
+  }
+  var failedSyncs = 0
+
+  func tell(_ what: @autoclosure () -> String) {
+    log?("\(machine.counts.operations) thread \(machine.scheduler.current.number): \(what())")
+  }
+
+  /// The calendar clock is set, forward or back.
+  func jump() {
+    let year: UInt64 = 365 * 86_400_000_000_000
+    let distance = dice.next() % (dice.once(in: 2) ? 60_000_000_000 : year)
+    let before = machine.now
+    if dice.once(in: 2) {
+      machine.setWall(before + distance)
+    } else {
+      machine.setWall(before - min(before, distance))
+      model.clockWentBack()
+    }
+    tell("clock from \(before) to \(machine.now)")
+  }
+}
+
+/// One place for a process; when one has ended the next takes it.
+final class Slot: @unchecked Sendable {
+  let number: Int
+  var process: SimulatedProcess?
+  var store: WarmStartStore?
+  var host: Host?
+  var durability = Durability.synced
+  var isReadOnly = false
+  var reverts = 0
+
+  init(number: Int) { self.number = number }
+
+  /// The process ends; its store is dropped.
+  func leave() {
+    if let process { process.machine.end(process) }
+    store = nil
+    host = nil
+    process = nil
+  }
+}
+
+/// What differs from seed to seed beside what is done.
+struct Circumstances {
+  static let producers = ["fit 1", "fit 2"]
+
+  let processes: Int
+  let rounds: Int
+  let steps: Int
+  let keys: Int
+  let switchesOnceIn: Int
+  let wall: UInt64
+  let jumps: Bool
+  let jumpsAtAnyTime: Bool
+  let duets: Bool
+  let durabilities: [Durability]
+  let backgroundMemory: Int
+  let openFiles: Int
+  let payload: Int
+  let timeToLive: UInt64
+  let faults: Faults
+
+  init(_ dice: Dice) {
+    processes = dice.pick([1, 1, 2, 2, 3, 4])
+    rounds = dice.within(3...7)
+    steps = dice.within(2...6)
+    keys = dice.within(3...6)
+    switchesOnceIn = dice.pick([2, 4, 8, 20])
+    // A machine without a clock of its own begins in 1970.
+    wall = dice.once(in: 12) ? 0 : 1_700_000_000_000_000_000 + dice.next() % 1_000_000_000
+    jumps = dice.once(in: 4)
+    jumpsAtAnyTime = dice.once(in: 2)
+    duets = dice.once(in: 2)
+    durabilities = dice.pick([
+      [.synced], [.buffered], [.background], [.synced, .buffered], Durability.allCases,
+    ])
+    backgroundMemory = dice.pick([8 << 10, 64 << 10, 64 << 20])
+    openFiles = dice.pick([2, 3, 64])
+    payload = dice.pick([600, 6_000, 20_000])
+    // Nothing is to expire: whether it did would be the clock's affair.
+    timeToLive = jumps || dice.once(in: 2) ? 0 : 10 * 365 * 86_400
+    var faults = Faults()
+    if dice.once(in: 2) { faults.kill = dice.pick([100, 300]) }
+    if dice.once(in: 2) { faults.crash = dice.pick([100, 300]) }
+    if dice.once(in: 3) {
+      faults.writeError = dice.pick([0, 10, 60])
+      faults.syncError = dice.pick([0, 8, 30])
+      faults.directorySyncError = dice.pick([0, 0, 8])
+      faults.readError = dice.pick([0, 0, 60])
+      faults.capacity = dice.pick([0, 0, 30_000, 150_000])
+    }
+    faults.syncFailure = dice.pick(SyncFailure.allCases)
+    self.faults = faults
+  }
+}

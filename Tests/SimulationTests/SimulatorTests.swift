@@ -1,0 +1,47 @@
+// The store under the simulator: thousands of lives, each from one seed.
+
+import Simulation
+import Testing
+
+@Suite struct SimulatorTests {
+  /// Half of the seeds for each core.
+  @Test(arguments: [UInt64(0), 1])
+  func noSeedBreaksThePromises(half: UInt64) {
+    var counts = Counts()
+    for seed in 1...UInt64(2000) where seed % 2 == half {
+      let outcome = Simulator.run(seed: seed)
+      counts += outcome.counts
+      if let failure = outcome.failure { Issue.record("seed \(seed): \(failure)") }
+    }
+    print("simulated: \(counts)")
+    // A simulation in which nothing happens proves nothing.
+    #expect(counts.operations > 20_000)
+    #expect(counts.crashes > 1000)
+    #expect(counts.kills > 1000)
+    #expect(counts.errors > 300)
+    #expect(counts.switches > 10_000)
+  }
+
+  @Test func aSeedGivesTheSameRunEveryTime() {
+    for seed in UInt64(1)...40 {
+      let first = Simulator.run(seed: seed)
+      let second = Simulator.run(seed: seed)
+      #expect(first.digest == second.digest, "seed \(seed)")
+      #expect(first.counts.calls == second.counts.calls)
+      #expect(Simulator.run(seed: seed + 1).digest != first.digest)
+    }
+  }
+
+  @Test(arguments: Mutant.allCases)
+  func theSimulatorFinds(_ mutant: Mutant) {
+    for seed in UInt64(1)...2000 {
+      if let failure = Simulator.run(seed: seed, mutant: mutant).failure {
+        print("\(mutant): seed \(seed), \(failure)")
+        // And it is the bug that was found, not the simulator that is wrong.
+        #expect(Simulator.run(seed: seed).failure == nil)
+        return
+      }
+    }
+    Issue.record("\(mutant) was not found in 2000 seeds")
+  }
+}
