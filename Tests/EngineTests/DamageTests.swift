@@ -136,7 +136,7 @@ private struct Sample {
     }
   }
 
-  @Test(.timeLimit(.minutes(10)))
+  @Test(.timeLimit(.minutes(60)))
   func everyFlippedBitOfASealedSegmentIsReportedAndTheRestServed() throws {
     let sample = try Sample(sealed: true)
     for bit in everyNumber(below: 8 * sample.bytes.count) {
@@ -153,7 +153,7 @@ private struct Sample {
     }
   }
 
-  @Test(.timeLimit(.minutes(10)))
+  @Test(.timeLimit(.minutes(60)))
   func everyFlippedBitOfALogBelowItsSyncedOffsetIsReportedAndTheRestServed() throws {
     let sample = try Sample(sealed: false)
     let synced = sample.saved.map(\.record.header.syncedBytes).max()!
