@@ -49,9 +49,11 @@ private struct Sample {
     }
     if sealed { try store.close() }
     name = listing(path).first { !$0.hasSuffix(".tmp") }!
-    bytes = contents("\(path)/\(name)")
     self.path = path
     self.saved = saved.sorted { $0.0.offset < $1.0.offset }.map { ($0.0, $0.1) }
+    let whole = contents("\(path)/\(name)")
+    // Of the zeros that lie ahead of a log's records, as many as show that a reader gets by them.
+    bytes = sealed ? whole : Array(whole[..<(Int(self.saved.last!.record.end) + 64)])
     self.keys = keys
   }
 
