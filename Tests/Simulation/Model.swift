@@ -182,10 +182,6 @@ struct Model {
     }
   }
 
-  var hasDoubts: Bool {
-    attempts.contains { $0.course.isDoubtful } || removals.contains { $0.course.isDoubtful }
-  }
-
   /// The calendar clock was set back.
   mutating func clockWentBack() {
     forEachCourse { course in
