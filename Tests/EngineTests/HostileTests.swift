@@ -84,6 +84,23 @@ import WarmStart
     #expect(try store.statistics.damagedRecords > 0)
   }
 
+  @Test func aFooterOfAnotherHeaderIsDamageAndNoCrash() throws {
+    // Begins its records behind the footer that it has.
+    let head = SegmentHeader(
+      id: header.id, salt: header.salt, creation: header.creation,
+      replaced: [SegmentID(creation: 1, random: 1)])
+    var file = head.encoded()[..<128] + FooterBuilder().encoded(header: header, footerOffset: 128)
+    file.replaceSubrange(64..<128, with: head.encoded()[64..<128])
+    let list = head.encoded()[128...]
+    write(
+      Array(file[..<128] + list) + FooterBuilder().encoded(header: header, footerOffset: 152),
+      to: path(.sealed))
+    let store = try open()
+    #expect(try store.statistics.damagedRecords > 0)
+    #expect(try store.lookup(key) == nil)
+    #expect(try !store.engine().verify(.payloads).damage.isEmpty)
+  }
+
   @Test func aSyncedOffsetBeyondItsOwnRecordIsRefused() throws {
     var record = makeHeader()
     record.syncedBytes = 129

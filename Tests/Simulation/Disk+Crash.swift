@@ -101,8 +101,9 @@ extension Disk {
       settled.append((entry.inode, inode))
       return (name: entry.name, inode: inode)
     }
-    let exists = existsDurably || !survivors.isEmpty
-    return Disk(names: survivors, exists: exists, modified: modified)
+    // Without its own name in the directory above nothing in it is found.
+    return Disk(
+      names: existsDurably ? survivors : [], exists: existsDurably, modified: modified)
   }
 
   private func content(of inode: Inode, _ plan: LossPlan) -> [UInt8] {

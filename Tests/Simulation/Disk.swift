@@ -127,7 +127,6 @@ package final class Disk: @unchecked Sendable {
   func syncNames() {
     durableNames = names
     pendingNames = []
-    existsDurably = true
   }
 
   /// The names in the order in which a directory is read: by a hash, like that of ext4.

@@ -32,6 +32,8 @@ private struct MutantFileSystem: FileSystem {
     MutantDirectory(try files.openDirectory(path), mutant)
   }
 
+  func syncName(of path: String) throws(FileError) { try files.syncName(of: path) }
+
   func createDirectory(
     _ path: String, permissions: Permissions
   ) throws(FileError) -> any Directory {
@@ -64,6 +66,11 @@ private final class MutantDirectory: Directory, @unchecked Sendable {
     try directory.rename(name, to: newName)
   }
   func unlink(_ name: String) throws(FileError) { try directory.unlink(name) }
+  func setAside(
+    _ name: String, into folder: String, permissions: Permissions
+  ) throws(FileError) -> String {
+    try directory.setAside(name, into: folder, permissions: permissions)
+  }
   func sync() throws(FileError) {
     if mutant != .noDirectorySync { try directory.sync() }
     if let file = sealed {

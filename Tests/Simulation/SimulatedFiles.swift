@@ -28,9 +28,13 @@ struct SimulatedFileSystem: FileSystem {
       guard error.errno == ENOENT else { throw error }
     }
     try machine.call(.createDirectory, process, path) { machine.disk.exists = true }
-    // Its parent is synced.
-    try machine.call(.syncDirectory, process, path) { machine.disk.existsDurably = true }
+    try syncName(of: path)
     return try openDirectory(path)
+  }
+
+  func syncName(of path: String) throws(FileError) {
+    let machine = process.machine
+    try machine.call(.syncDirectory, process, path) { machine.disk.existsDurably = true }
   }
 }
 
@@ -51,7 +55,7 @@ final class SimulatedDirectory: Directory {
     let second = try machine.call(.list, process, path) {
       machine.disk.namesInOrder.filter { $0.position > half }.map(\.name)
     }
-    return Array((first + second).prefix(limit))
+    return Array((first + second).filter { !$0.contains("/") }.prefix(limit))
   }
 
   func modificationTime() throws(FileError) -> Int64 {
@@ -109,6 +113,17 @@ final class SimulatedDirectory: Directory {
       machine.touchDirectory()
       machine.disk.unlink(name)
     }
+  }
+
+  /// The folder is not listed with what is beside it.
+  func setAside(
+    _ name: String, into folder: String, permissions: Permissions
+  ) throws(FileError) -> String {
+    var newName = folder + "/" + name
+    while machine.disk.inode(newName) != nil { newName += "+" }
+    try rename(name, to: newName)
+    try sync()
+    return newName
   }
 
   func sync() throws(FileError) {

@@ -64,9 +64,9 @@ import WarmStart
     let before = everything(in: bench.path)
     let closed = StoreError.closed(path: bench.path)
     #expect(!session.checkpoint(payload(3), objective: 1))
-    #expect(!session.checkpoint([1.5, 2.5], objective: 0))
+    #expect(!session.checkpoint(numbers: [1.5, 2.5], objective: 0))
     #expect(!session.finalize(payload(3), objective: 1))
-    #expect(!session.finalize([1.5]))
+    #expect(!session.finalize(numbers: [1.5]))
     #expect(session.lastError == closed)
     // A seed needs no store.
     #expect(session.peekLoad() == seed)

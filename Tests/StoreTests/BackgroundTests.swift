@@ -29,6 +29,46 @@ import WarmStart
       store: store, key: key(number), label: nil, checkpointInterval: 0, host: bench.host())
   }
 
+  // MARK: The end
+
+  /// The thread that writes must not be the last to hold the store.
+  @Test(.timeLimit(.minutes(2)))
+  func aStoreThatIsDroppedWhileItWritesClosesItself() throws {
+    for turn in 0..<300 {
+      var store: WarmStartStore? = try open()
+      var session: Session? = session(store!)
+      for number in 0..<3 {
+        session!.checkpoint(payload(turn + number), objective: -Double(number))
+      }
+      for _ in 0..<(turn % 40) * 20 { sched_yield() }
+      (session, store) = (nil, nil)
+    }
+    // A log that is locked still, or was left as a log, was never closed.
+    let logs = listing(bench.path).filter { $0.hasSuffix(".log") }
+    #expect(logs.isEmpty)
+  }
+
+  @Test(.timeLimit(.minutes(1)))
+  func whatIsSavedWhileTheStoreClosesIsWrittenOrRefused() throws {
+    let store = try open(memory: 8 << 10)
+    gate.shut()
+    for number in 1...2 { try store.save(payload(number, count: 4000), for: key(number)) }
+    let outcome = Mutex<Bool?>(nil)
+    // Waits for memory, which there is once the others are written.
+    let saver = try POSIXThreads().start {
+      let wasTaken = (try? store.save(payload(3, count: 4000), for: key(3))) != nil
+      outcome.withLock { $0 = wasTaken }
+    }
+    let closer = try POSIXThreads().start { try? store.close() }
+    while (try? store.engine()) != nil, outcome.withLock({ $0 }) == nil { sched_yield() }
+    gate.open()
+    saver.join()
+    closer.join()
+    let found = try bench.open().lookup(key(3))
+    #expect((found != nil) == outcome.withLock { $0 })
+    #expect(try bench.open().lookup(key(2)) != nil)
+  }
+
   // MARK: Acceptance
 
   @Test func whatIsAcceptedIsFoundByTheSameStoreBeforeItIsWritten() throws {

@@ -42,6 +42,8 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
     FaultyDirectory(try files.openDirectory(path), self)
   }
 
+  func syncName(of path: String) throws(FileError) { try files.syncName(of: path) }
+
   func createDirectory(
     _ path: String, permissions: Permissions
   ) throws(FileError) -> any Directory {
@@ -105,6 +107,11 @@ private final class FaultyDirectory: Directory {
     try directory.rename(name, to: newName)
   }
   func unlink(_ name: String) throws(FileError) { try directory.unlink(name) }
+  func setAside(
+    _ name: String, into folder: String, permissions: Permissions
+  ) throws(FileError) -> String {
+    try directory.setAside(name, into: folder, permissions: permissions)
+  }
   func sync() throws(FileError) { try directory.sync() }
 }
 

@@ -95,7 +95,7 @@ import WarmStart
     #expect(session.store == nil && session.key == key(1))
     for _ in 0..<3 {
       #expect(!session.checkpoint(payload(1), objective: 1))
-      #expect(!session.checkpoint([1.5], objective: 0))
+      #expect(!session.checkpoint(numbers: [1.5], objective: 0))
       #expect(!session.finalize(payload(1)))
       #expect(session.tryLoad() == nil)
       #expect(session.tryLoadWithSource() == nil)

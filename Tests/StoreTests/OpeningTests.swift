@@ -178,6 +178,18 @@ import WarmStart
     }
   }
 
+  @Test func whatIsMadeInALabsDirectoryBelongsToItsGroup() throws {
+    let bench = Bench()
+    chmod(bench.directory.path, 0o2770)
+    bench.path = bench.directory.appending("projects/store")
+    try bench.open { $0.permissions = .group }.save(payload(1), for: key(1))
+    for path in [bench.directory.appending("projects"), bench.path] {
+      var status = stat()
+      stat(path, &status)
+      #expect(status.st_mode & 0o7777 == 0o2770)
+    }
+  }
+
   @Test func aLaxUmaskOpensNothingToOthers() async {
     await #expect(processExitsWith: .success) {
       umask(0)

@@ -137,12 +137,12 @@ import WarmStart
     let store = try bench.open()
     let session = session(store)
     let numbers = [0.5, -0.0, .nan, .infinity]
-    #expect(session.checkpoint(numbers, objective: 1))
+    #expect(session.checkpoint(numbers: numbers, objective: 1))
     let expected = numbers.flatMap { number in
       withUnsafeBytes(of: number.bitPattern.littleEndian) { Array($0) }
     }
     #expect(session.tryLoad()?.payload == expected)
-    #expect(session.finalize([Double](), objective: 2))
+    #expect(session.finalize(numbers: [Double](), objective: 2))
     #expect(session.tryLoad()?.payload == [])
     #expect(session.tryLoad()?.kind == .final)
   }

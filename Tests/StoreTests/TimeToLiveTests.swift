@@ -40,6 +40,22 @@ import WarmStart
     #expect(try store!.lookup(key(1))?.payload == payload(0))
   }
 
+  @Test(arguments: Witness.allCases)
+  func whatIsExpiredDoesNotComeBackWithANewEntry(_ way: Witness) throws {
+    var store: WarmStartStore? = try bench.open()
+    try store!.save(payload(1), for: key(1), kind: .final, objective: 0)
+    bench.clock.advance(seconds: Self.ttl + 10)
+    #expect(try store!.lookup(key(1)) == nil)
+    try store!.save(payload(2), for: key(1), objective: 5)
+    try store!.save([NewEntry(payload(3), for: key(2))])
+    try bench.witness(way, of: &store)
+    #expect(try store!.lookup(key(1))?.payload == payload(2))
+    #expect(try store!.lookup(key(1))?.kind == .checkpoint)
+    #expect(try store!.lookupBest(key(1))?.payload == payload(2))
+    #expect(try store!.entries(for: key(1)).map(\.payload) == [payload(2)])
+    #expect(try store!.engine().verify(.payloads).damage.isEmpty)
+  }
+
   @Test(arguments: [Witness.same, .besides, .reopened, .dropped])
   func aLookupKeepsAKeyAlive(_ way: Witness) throws {
     var store: WarmStartStore? = try bench.open()

@@ -37,6 +37,12 @@ package final class FixedFileSystem: FileSystem, Directory, Sendable {
   package func unlink(_ name: String) throws(FileError) {
     throw FileError(.unlink, path: name, errno: EROFS)
   }
+  package func setAside(
+    _ name: String, into folder: String, permissions: Permissions
+  ) throws(FileError) -> String {
+    throw FileError(.rename, path: name, errno: EROFS)
+  }
+  package func syncName(of path: String) throws(FileError) {}
   package func sync() throws(FileError) { throw FileError(.sync, path: path, errno: EROFS) }
 }
 

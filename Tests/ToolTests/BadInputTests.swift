@@ -23,6 +23,19 @@ import WarmStart
   }
 
   @Test(arguments: verbs + [["put"]])
+  func aRelativePathIsToldOfLikeAnyOther(verb: [String]) throws {
+    let directory = TemporaryDirectory()
+    write([1, 2, 3], to: directory.appending("file"))
+    let key = ["show", "get", "rm", "put"].contains(verb[0]) ? [SampleStore.first.description] : []
+    for name in verb == ["put"] ? ["file"] : ["none", "file", "./none"] {
+      let run = Tool.run(
+        command: ["/usr/bin/env", "-C", directory.path, Tool.path, verb[0], name] + key)
+      #expect(run.status == 66 && run.complainsOnce && run.errors.contains("no store in \(name)"))
+    }
+    #expect(listing(directory.path) == ["file"])
+  }
+
+  @Test(arguments: verbs + [["put"]])
   func aFileIsNoStore(verb: [String]) throws {
     let directory = TemporaryDirectory()
     write([1, 2, 3], to: directory.appending("file"))

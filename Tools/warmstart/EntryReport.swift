@@ -59,7 +59,10 @@ extension [Engine.Listed] {
 
   /// What a fit of the producer goes on from: its newest final, else the best.
   func resumed(by producer: String) -> Engine.Listed? {
-    first { $0.slots.contains(.final) && $0.record.header.producer == producer }
-      ?? first { $0.slots.contains(.best) }
+    // A final of nobody is nobody's claim.
+    first {
+      $0.slots.contains(.final) && !producer.isEmpty
+        && $0.record.header.producer.hasSameBytes(as: producer)
+    } ?? first { $0.slots.contains(.best) }
   }
 }

@@ -56,7 +56,8 @@ struct Failure: Error {
   /// The store in `path` refused.
   init(_ error: StoreError, store path: String) {
     switch error {
-    case .file(let file) where file.operation == .open && file.path == path:
+    case .file(let file)
+    where file.operation == .open && file.path == (try? WorkingDirectory.absolute(path)):
       switch file.errno {
       case ENOENT: self.init(.noStore, "no store in \(path): there is no such directory")
       case ENOTDIR: self.init(.noStore, "no store in \(path): it is not a directory")

@@ -20,6 +20,13 @@ extension Catalog {
       try refuse(name, file, size: size, problems: problems + head.damage)
       return
     }
+    if let found = footer, found.header != header {
+      problems.append(
+        Damage(
+          segment: name.description, offset: found.trailer.footerOffset, length: 0,
+          what: "segment header and footer disagree"))
+      footer = nil
+    }
     for damage in problems + head.damage { report(damage) }
     let segment = register(name.id, phase: name.phase, isLive: isLive, header: header)
     segment.fileBytes = size
@@ -55,7 +62,7 @@ extension Catalog {
       let reader = SegmentReader(file: file, id: name.id)
       let isHeadless = try fromDisk { () throws(FileError) in try reader.isHeadless(fileSize: size)
       }
-      if isHeadless { return refuse(name.id) }
+      if isHeadless { return noteHeadless(name.id) }
     }
     refuse(name.id)
     for damage in problems { report(damage) }
@@ -185,7 +192,7 @@ extension Catalog {
     let (footer, damage) = try fromReader { () throws(StoreError) in
       try reader.footer(fileSize: size)
     }
-    if let footer {
+    if let footer, footer.header == segment.header {
       // From the start: what a reader found torn in a log that grew may be whole in the end.
       take(footer, in: segment)
       return
@@ -203,12 +210,8 @@ extension Catalog {
       let size = try length(of: file, segment.name)
       let reader = SegmentReader(file: file, id: segment.id)
       let found = try fromReader { () throws(StoreError) in try reader.footer(fileSize: size) }
-      if let footer = found.footer {
-        for key in keys {
-          for entry in footer.entries(of: key) {
-            if let header = try? footer.header(of: entry) { body(header, entry.offset) }
-          }
-        }
+      if let records = found.footer.flatMap({ Self.records(of: keys, in: $0) }) {
+        for (header, offset) in records { body(header, offset) }
         return
       }
     }
@@ -222,6 +225,20 @@ extension Catalog {
     for record in replay.records where keys.contains(record.header.key) {
       body(record.header, record.offset)
     }
+  }
+
+  /// The records of the keys as the footer has them; nil if it has one that is malformed.
+  private static func records(
+    of keys: Set<Fingerprint>, in footer: Footer
+  ) -> [(RecordHeader, UInt64)]? {
+    var found: [(RecordHeader, UInt64)] = []
+    for key in keys {
+      for entry in footer.entries(of: key) {
+        guard let header = try? footer.header(of: entry) else { return nil }
+        found.append((header, entry.offset))
+      }
+    }
+    return found
   }
 
   private func fromDisk<Value>(

@@ -3,10 +3,18 @@
 extension Catalog {
   /// Fills the slots of unsettled keys from all records that are there.
   func settle() throws(Interruption) {
-    let keys = unsettled.subtracting(unsettleable)
-    guard !keys.isEmpty else { return }
+    // A removal that was not known hides what it lets forward again: with a second look it is known.
+    for _ in 0..<2 {
+      let keys = unsettled.subtracting(unsettleable)
+      guard !keys.isEmpty else { return }
+      try settle(keys)
+    }
+  }
+
+  private func settle(_ keys: Set<Fingerprint>) throws(Interruption) {
     for key in keys { index.forget(key) }
     unsettledBecause = nil
+    hasUnsettled = []
     for segment in segments.values.sorted(by: { $0.id < $1.id }) {
       do throws(Interruption) {
         try forEachRecord(of: keys, in: segment) { header, offset in
@@ -17,8 +25,11 @@ extension Catalog {
         unsettledBecause = why
       }
     }
-    // Removals among them may have unsettled a key again, but they have now been seen before.
-    if unsettledBecause == nil { unsettled.subtract(keys) } else { unsettleable.formUnion(keys) }
+    if unsettledBecause == nil {
+      unsettled.subtract(keys.subtracting(hasUnsettled))
+    } else {
+      unsettleable.formUnion(keys)
+    }
   }
 
   /// Throws if nothing can be said of a key, because a segment that may hold its entries cannot be read.

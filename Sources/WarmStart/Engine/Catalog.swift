@@ -33,12 +33,20 @@ final class Catalog {
   private var replaced: Set<SegmentID> = []
   /// Segments that cannot be used, so that they are not tried again and again.
   private var refused: Set<SegmentID> = []
+  /// Logs of which a power cut left nothing.
+  private(set) var headless: Set<SegmentID> = []
   /// Keys whose slots must be filled anew from all records.
   var unsettled: Set<Fingerprint> = []
-  /// Those of them that could not be, which is tried again when the directory changes or one is asked for.
+  /// Keys that a removal has unsettled since this was last emptied.
+  var hasUnsettled: Set<Fingerprint> = []
+  /// Those of the unsettled that could not be filled, which is tried again when the directory changes or one is asked for.
   var unsettleable: Set<Fingerprint> = []
   /// Why they could not be.
   var unsettledBecause: StoreError?
+  /// Keys removed since a merge began; nil while there is none.
+  var removedSince: Set<Fingerprint>?
+  /// Records whose payloads a merge has found intact.
+  var verified: Set<Spot> = []
   private var watch = DirectoryWatch()
   /// Why a segment could not be read when the directory was last listed, or since; and which were told of.
   private(set) var skippedBecause: FileError?
@@ -49,7 +57,8 @@ final class Catalog {
   private var openSegments: [Segment] = []
   private(set) var temporaries: [SegmentName] = []
 
-  private struct Spot: Hashable {
+  /// One place in one segment.
+  struct Spot: Hashable {
     var segment: UInt32
     var offset: UInt64
   }
@@ -176,7 +185,9 @@ final class Catalog {
             try becomeSealed(segment)
           }
         }
-      } else if !refused.contains(name.id), !replaced.contains(name.id), name.id != announced {
+      } else if !refused.contains(name.id), !headless.contains(name.id),
+        !replaced.contains(name.id), name.id != announced
+      {
         try tolerating(strict: strict, name.id) { () throws(Interruption) in
           try load(name, strict: strict)
         }
@@ -186,6 +197,8 @@ final class Catalog {
       ownIsGone = true
       self.own = nil
     }
+    refused.formIntersection(present.keys)
+    headless.formIntersection(present.keys)
     for segment in segments.values { replaced.formUnion(segment.header.replaced) }
     for segment in segments.values where segment !== own {
       if present[segment.id] == nil || replaced.contains(segment.id) { drop(segment) }
@@ -208,6 +221,8 @@ final class Catalog {
     do throws(Interruption) { try body() } catch {
       guard !strict, case .store(.file(let why)) = error, why.isDiskError else { throw error }
       skippedBecause = why
+      // So that the next look begins anew, and knows whether it still cannot be read.
+      watch.invalidate()
       if complainedOf.insert(id).inserted { options.logger?.error("segment not read: \(why)") }
     }
   }
@@ -293,7 +308,19 @@ final class Catalog {
   func forgetOwn() {
     guard let segment = own else { return }
     own = nil
+    forget(segment.id)
+  }
+
+  /// What was known of a segment does not hold: the next refresh reads it anew. With a removal that may
+  /// be gone everything else that is known is in doubt.
+  func forget(_ id: SegmentID) {
+    guard let segment = segments[id], segment !== own else { return }
+    live.removeAll { $0 === segment }
     drop(segment)
+    if segment.removalCount > 0 {
+      unsettled.formUnion(index.removedKeys)
+      index.forgetRemovals()
+    }
     watch.invalidate()
   }
 
@@ -357,7 +384,11 @@ final class Catalog {
       }
       index.insert(key, place, saved: writeSeconds)
     case .removal:
-      if index.remove(key, through: stamp) { unsettled.insert(key) }
+      removedSince?.insert(key)
+      if index.remove(key, through: stamp) {
+        unsettled.insert(key)
+        hasUnsettled.insert(key)
+      }
     case .accessMark:
       index.insertMark(key, at: writeSeconds)
     }
@@ -376,8 +407,22 @@ final class Catalog {
     try refresh()
   }
 
+  /// Whether the record there proved damaged.
+  func isUnreadable(_ offset: UInt64, in segment: UInt32) -> Bool {
+    unreadable.contains(Spot(segment: segment, offset: offset))
+  }
+
+  /// Whether a record of the segment proved damaged.
+  func hasUnreadable(in segment: UInt32) -> Bool { unreadable.contains { $0.segment == segment } }
+
+  /// Whether there are segments of which nobody knows what they hold.
+  var hasUnknownSegments: Bool { !refused.isEmpty || skippedBecause != nil }
+
   /// The segment is left alone from now on.
   func refuse(_ id: SegmentID) { refused.insert(id) }
+
+  /// There is nothing in it, and there never was.
+  func noteHeadless(_ id: SegmentID) { headless.insert(id) }
 
   func report(_ found: Damage) {
     guard damage.count < Self.damageLimit, !damage.contains(found) else { return }

@@ -21,8 +21,10 @@ extension Engine {
   package func append(
     _ draft: Draft, payload: UnsafeRawBufferPointer, durability: Durability
   ) throws(StoreError) {
+    let expired = try removalIfExpired(draft)
     try withFrame { frame throws(StoreError) in
       try check(draft, payload: payload.count)
+      if let expired { frame.add(expired, payload: UnsafeRawBufferPointer(start: nil, count: 0)) }
       frame.add(draft, payload: payload)
       try write(frame, durability: durability)
     }
@@ -41,11 +43,30 @@ extension Engine {
         while let (draft, payload) = rest.first, frame.recordCount < Self.batchRecords,
           frame.length < Self.batchBytes
         {
+          if let expired = try removalIfExpired(draft) {
+            frame.add(expired, payload: UnsafeRawBufferPointer(start: nil, count: 0))
+          }
           payload.withBytes { frame.add(draft, payload: $0) }
           rest.removeFirst()
         }
         try write(frame, durability: durability)
       }
+    }
+  }
+
+  /// What is expired is gone, and does not come back because its key is saved anew: a removal goes first, of
+  /// exactly what is known now.
+  private func removalIfExpired(_ draft: Draft) throws(StoreError) -> Draft? {
+    guard draft.kind.isEntry, options.timeToLive > 0 else { return nil }
+    let newest = try stateLock.withLock { () throws(StoreError) -> UInt64? in
+      guard isExpired(draft.key), !catalog.index.places(of: draft.key).isEmpty else { return nil }
+      // Others may have used it meanwhile.
+      try catalog.refresh()
+      guard isExpired(draft.key) else { return nil }
+      return catalog.index.places(of: draft.key).map(\.place.stamp).max()
+    }
+    return newest.map {
+      Draft(kind: .removal, key: draft.key, writeTime: host.wallClock(), stamp: $0)
     }
   }
 
@@ -75,6 +96,7 @@ extension Engine {
     try appendLock.withLock { () throws(StoreError) in
       let writer = try append(frame)
       writer.acceptedBytes = writer.tail
+      losses.accepted += 1
       writePendingMarks()
     }
   }
@@ -130,31 +152,22 @@ extension Engine {
     return writer
   }
 
-  /// Everything accepted so far is on stable storage when it returns.
+  /// Everything accepted so far is on stable storage when it returns. Throws if some of it may be lost
+  /// and no flush before this one has told of that; of several at once every one does.
   package func flush() throws(StoreError) {
-    let current = try appendLock.withLock { () throws(StoreError) -> (SegmentWriter, UInt64)? in
+    let (current, seen) = try appendLock.withLock {
+      () throws(StoreError) -> ((SegmentWriter, UInt64)?, Losses.Seen) in
       guard !isClosed else { throw .closed(path: path) }
       giveUpLogUnlessThere()
-      try throwUnsynced()
-      return writer.map { ($0, $0.tail) }
+      return (writer.map { ($0, $0.tail) }, losses.look())
     }
-    guard let (writer, end) = current else { return }
-    do throws(FileError) { try writer.sync(through: end) } catch {
-      // Every thread that waited for this sync hears of it, and nobody after them.
-      let isLost = appendLock.withLock { () -> Bool in
-        abandon(writer)
-        if unsynced == error { unsynced = nil }
-        return writer.acceptedBytes > writer.syncedBytes
+    if let (writer, end) = current {
+      do throws(FileError) { try writer.sync(through: end) } catch {
+        appendLock.withLock { abandon(writer) }
       }
-      if isLost { throw .file(error) }
     }
-  }
-
-  /// Tells, once, that something accepted before may not be on stable storage.
-  func throwUnsynced() throws(StoreError) {
-    guard let error = unsynced else { return }
-    unsynced = nil
-    throw .file(error)
+    let loss = appendLock.withLock { losses.tell(since: seen) }
+    if let loss { throw .file(loss) }
   }
 
   // MARK: With the append lock
@@ -175,7 +188,10 @@ extension Engine {
 
   func startWriter(synced: Bool) throws(StoreError) -> SegmentWriter {
     let started: SegmentWriter
+    let isFirst = stateLock.withLock { catalog.segments.isEmpty }
     do throws(FileError) {
+      // Who made the directory may have died before its own name was on stable storage.
+      if synced, isFirst { try host.files.syncName(of: path) }
       started = try SegmentWriter.create(
         in: directory, host: host, permissions: options.permissions, synced: synced,
         announce: { id in stateLock.withLock { catalog.announced = id } })
@@ -194,12 +210,16 @@ extension Engine {
     let (now, stamp) = try stateLock.withLock { () throws(StoreError) -> (UInt64, UInt64) in
       // The clock was set, or another process is ahead: what it wrote must be known first. And a removal
       // must be newer than everything that is there.
-      let (now, wasSet) = catalog.clockWatch.look(at: host)
-      if now <= catalog.lastStamp || wasSet || frame.holdsRemoval { try catalog.refresh() }
+      let now = catalog.clockWatch.look(at: host)
+      if now <= catalog.lastStamp || catalog.clockWatch.isInDoubt || frame.holdsRemoval {
+        try catalog.refresh()
+        if catalog.skippedBecause == nil { catalog.clockWatch.refreshed() }
+      }
       if frame.holdsRemoval, now + Self.skew < catalog.lastStamp, let why = catalog.skippedBecause {
         // The clock is behind, and what cannot be read may be newer than this removal would be.
         throw .file(why)
       }
+      if let given = frame.given { return (given.writeTime, given.stamp) }
       let stamp = max(now, catalog.lastStamp + 1)
       guard stamp < FormatLimits.stamp - UInt64(frame.recordCount) else {
         throw .stampsExhausted(path: path)
@@ -234,11 +254,17 @@ extension Engine {
 
   /// Nothing more is added to this segment; what is in it stays readable.
   private func abandon(_ abandoned: SegmentWriter) {
-    guard writer === abandoned else { return }
+    guard writer === abandoned else {
+      // Abandoned before, for a write that failed; and now it proves that nothing is known of it.
+      if abandoned.hasFailedToSync {
+        stateLock.withLock { catalog.forget(abandoned.header.id) }
+      }
+      return
+    }
     writer = nil
     // What was accepted with the kernel only must still reach the disk, or be owned up to.
     do throws(FileError) { try abandoned.sync(through: abandoned.acceptedBytes) } catch {
-      unsynced = error
+      losses.note(error)
     }
     abandoned.release()
     stateLock.withLock {

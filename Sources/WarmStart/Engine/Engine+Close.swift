@@ -16,7 +16,7 @@ extension Engine {
         sealWriter()
       }
       writeMarksAlone()
-      try throwUnsynced()
+      if let loss = losses.tell(since: losses.look()) { throw .file(loss) }
     }
   }
 

@@ -46,7 +46,7 @@ extension Engine {
   /// The log had no name any more when it was to be sealed, or before: the next flush or close
   /// tells.
   func noteLoss(_ error: FileError) {
-    unsynced = error
+    losses.note(error)
     options.logger?.error("\(error)")
   }
 }

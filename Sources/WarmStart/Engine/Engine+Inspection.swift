@@ -67,7 +67,7 @@ extension Engine {
   package func statistics() throws(StoreError) -> StoreStatistics {
     try withFreshCatalog { catalog in
       var result = StoreStatistics()
-      result.keys = catalog.index.liveKeys
+      catalog.index.forEachKey { key, _ in if !isExpired(key) { result.keys += 1 } }
       result.damagedRecords = catalog.damage.count
       var oldest = UInt64.max
       for segment in catalog.segments.values {
@@ -104,7 +104,7 @@ public struct StoreStatistics: Hashable, Sendable {
   public internal(set) var segments = 0
   /// Records of every kind that are on disk, dead ones, removals and access marks included.
   public internal(set) var records = 0
-  /// Keys that have an entry.
+  /// Keys that live and have an entry.
   public internal(set) var keys = 0
   /// Bytes of records that a lookup could return: headers and stored payloads.
   public internal(set) var liveBytes: UInt64 = 0

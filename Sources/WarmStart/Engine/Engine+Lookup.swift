@@ -132,6 +132,8 @@ extension Engine {
     guard options.timeToLive > 0, let use = catalog.index.lastUse(of: key) else { return false }
     let now = host.wallClock()
     let last = UInt64(max(use.saved, use.lookedUp)) * 1_000_000_000
+    // Of a machine without a clock, or before its clock was set: it tells nothing of the age.
+    guard last >= Self.earliest else { return false }
     return last < now && now - last > options.timeToLive + 1_000_000_000
   }
 
@@ -147,6 +149,9 @@ extension Engine {
     guard pendingMarks.count < Self.pendingMarkLimit || pendingMarks[key] != nil else { return }
     pendingMarks[key] = now
   }
+
+  /// The year 2001, nanoseconds since 1970: no use of a store was before.
+  private static let earliest: UInt64 = 1_000_000_000_000_000_000
 
   private static let pendingMarkLimit = 1 << 16
 }

@@ -27,8 +27,8 @@ package final class Engine: @unchecked Sendable {
   // Guarded by appendLock.
   var writer: SegmentWriter?
   var isClosed = false
-  /// Why something that was accepted may not be on stable storage: for the next flush or close to tell.
-  var unsynced: FileError?
+  /// What was accepted and may be lost, for flush and close to tell.
+  var losses = Losses()
   /// When it was last seen that the log has its name, by the monotonic clock.
   var lastLookAtLog: UInt64 = 0
 

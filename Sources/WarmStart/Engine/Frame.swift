@@ -9,12 +9,16 @@ package struct Draft: Sendable {
   package var runID: String
   package var producer: String
   package var label: String
-  /// Of an access mark, when the key was looked up; everything else is written when it is written.
+  /// Of an access mark, when the key was looked up; everything else is written when it is written, unless
+  /// it has a stamp.
   package var writeTime: UInt64
+  /// The stamp that the record is to have, and no other: of what is older than its writing.
+  package var stamp: UInt64?
 
   package init(
     kind: RecordKind, key: Fingerprint, objective: Double? = nil, iteration: UInt64? = nil,
-    runID: String = "", producer: String = "", label: String = "", writeTime: UInt64 = 0
+    runID: String = "", producer: String = "", label: String = "", writeTime: UInt64 = 0,
+    stamp: UInt64? = nil
   ) {
     self.kind = kind
     self.key = key
@@ -24,6 +28,7 @@ package struct Draft: Sendable {
     self.producer = producer
     self.label = label
     self.writeTime = writeTime
+    self.stamp = stamp
   }
 }
 
@@ -34,6 +39,9 @@ final class Frame {
   private let encoder = PayloadEncoder()
   private(set) var length = 0
   private var headers: [RecordHeader] = []
+  /// The stamp and the write time that its first record was given, if it was written before: what others
+  /// have seen once keeps its place in the order when it is written anew.
+  private(set) var given: (stamp: UInt64, writeTime: UInt64)?
 
   // More than this is given back after use.
   private static let keptLength = 8 << 20
@@ -54,6 +62,7 @@ final class Frame {
 
   func reset() {
     length = 0
+    given = nil
     headers.removeAll(keepingCapacity: true)
     if memory.count > Self.keptLength { grow(to: 16 << 10) }
   }
@@ -61,7 +70,7 @@ final class Frame {
   /// Adds a record; its payload is compressed into place.
   func add(_ draft: Draft, payload: UnsafeRawBufferPointer) {
     var header = RecordHeader(
-      kind: draft.kind, stamp: 0, writeTime: draft.writeTime,
+      kind: draft.kind, stamp: draft.stamp ?? 0, writeTime: draft.writeTime,
       origin: Origin(segment: SegmentID(creation: 0, random: 0), number: 0), key: draft.key,
       number: 0)
     header.objective = draft.objective.flatMap { $0.isFinite ? $0 : nil }
@@ -89,12 +98,15 @@ final class Frame {
     in segment: SegmentHeader, at offset: UInt64, number first: Int, stamp: UInt64,
     writeTime: UInt64, syncedBytes: UInt64
   ) -> [FoundRecord] {
+    given = (stamp, writeTime)
     var at = 0
     return headers.enumerated().map { index, header in
       var header = header
       header.number = UInt32(first + index)
-      header.stamp = stamp + UInt64(index)
-      if header.kind != .accessMark { header.writeTime = writeTime }
+      if header.stamp == 0 {
+        header.stamp = stamp + UInt64(index)
+        if header.kind != .accessMark { header.writeTime = writeTime }
+      }
       header.origin = Origin(segment: segment.id, number: header.number)
       header.syncedBytes = syncedBytes
       let place = offset + UInt64(at)

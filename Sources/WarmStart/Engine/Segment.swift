@@ -18,6 +18,8 @@ final class Segment {
   var lastUse: UInt64 = 0
 
   var recordCount = 0
+  /// Records that are removals: dead by no slot, and yet to be kept.
+  var removalCount = 0
   var rawBytes: UInt64 = 0
   var storedBytes: UInt64 = 0
   var fileBytes: UInt64 = 0
@@ -41,6 +43,7 @@ final class Segment {
   /// Counts a record.
   func count(_ header: RecordHeader) {
     recordCount += 1
+    if header.kind == .removal { removalCount += 1 }
     rawBytes += UInt64(header.rawLength)
     storedBytes += UInt64(header.storedLength)
     oldestStamp = min(oldestStamp, header.stamp)
@@ -50,6 +53,7 @@ final class Segment {
   /// Takes the counts from a footer.
   func count(_ trailer: FooterTrailer) {
     recordCount = trailer.recordCount
+    removalCount = trailer.removalCount
     rawBytes = trailer.rawBytes
     storedBytes = trailer.storedBytes
     tail = trailer.footerOffset
@@ -62,6 +66,7 @@ final class Segment {
   /// Forgets the counts, before they are taken anew.
   func resetCounts() {
     recordCount = 0
+    removalCount = 0
     rawBytes = 0
     storedBytes = 0
     oldestStamp = UInt64.max

@@ -107,7 +107,9 @@ final class SegmentInspector {
       }
       var header = record.header
       header.syncedBytes = 0
-      if (try? footer.header(of: entry)) != header || entry.writeSecondsDisagree {
+      if !((try? footer.header(of: entry))?.isIdentical(to: header) ?? false)
+        || entry.writeSecondsDisagree
+      {
         note(record.offset, record.length, "header and footer disagree", key: header.key)
       }
     }

@@ -7,6 +7,8 @@ package protocol FileSystem: Sendable {
   /// Makes the directory and those above it that are missing, then opens it. The new names are on
   /// stable storage when it returns.
   func createDirectory(_ path: String, permissions: Permissions) throws(FileError) -> any Directory
+  /// Puts the name of a directory, in the one above it, on stable storage, whoever made it.
+  func syncName(of path: String) throws(FileError)
 }
 
 /// Who may read and write what the store creates.
@@ -35,6 +37,12 @@ package protocol Directory: AnyObject, Sendable {
   /// Renames; never over an existing file, which is EEXIST.
   func rename(_ name: String, to newName: String) throws(FileError)
   func unlink(_ name: String) throws(FileError)
+  /// Moves a file into the directory `folder` below this one, which is made if it is missing; under
+  /// another name if there is one of its name. Gives the name that it has by then, from here. It is on
+  /// stable storage when it returns.
+  func setAside(
+    _ name: String, into folder: String, permissions: Permissions
+  ) throws(FileError) -> String
   /// Puts the names themselves on stable storage.
   func sync() throws(FileError)
 }

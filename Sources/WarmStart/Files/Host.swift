@@ -13,6 +13,10 @@ package struct Host: Sendable {
   /// Sixty-four random bits.
   package var random: @Sendable () -> UInt64
   package var threads: any Threads
+  /// Halts the thread that calls for this many nanoseconds, or a little longer.
+  package var sleep: @Sendable (UInt64) -> Void
+  /// From here on the thread that calls goes behind those that fit.
+  package var lowerPriority: @Sendable () -> Void
   /// Identifies the running program where no producer is named.
   package var executable: @Sendable () -> ExecutableIdentity?
   /// For the names of runs.
@@ -25,7 +29,9 @@ package struct Host: Sendable {
     random: @escaping @Sendable () -> UInt64,
     threads: any Threads,
     executable: @escaping @Sendable () -> ExecutableIdentity?,
-    processID: @escaping @Sendable () -> Int32 = { ProcessID.current }
+    processID: @escaping @Sendable () -> Int32 = { ProcessID.current },
+    sleep: @escaping @Sendable (UInt64) -> Void = Host.halt,
+    lowerPriority: @escaping @Sendable () -> Void = { ws_lower_priority() }
   ) {
     self.files = files
     self.wallClock = wallClock
@@ -34,6 +40,8 @@ package struct Host: Sendable {
     self.threads = threads
     self.executable = executable
     self.processID = processID
+    self.sleep = sleep
+    self.lowerPriority = lowerPriority
   }
 
   /// The operating system.
@@ -49,6 +57,14 @@ package struct Host: Sendable {
     },
     threads: POSIXThreads(),
     executable: { ExecutableIdentity.ofThisProcess() })
+
+  /// Halts the thread for this many nanoseconds.
+  @Sendable package static func halt(_ nanoseconds: UInt64) {
+    var left = timespec(
+      tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+    var rest = timespec()
+    while nanosleep(&left, &rest) != 0, errno == EINTR { left = rest }
+  }
 
   private static func nanoseconds(_ clock: clockid_t) -> UInt64 {
     var time = timespec()

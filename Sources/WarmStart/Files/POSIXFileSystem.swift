@@ -24,12 +24,16 @@ package struct POSIXFileSystem: FileSystem {
       if mkdir(path, permissions.directoryMode) != 0, errno != EEXIST {
         throw FileError(.createDirectory, path: path, errno: errno)
       }
-      if permissions == .group { _ = chmod(path, permissions.directoryMode) }
-      // Who may add names to a directory need not be allowed to read it.
-      do throws(FileError) { try openDirectory(parent).sync() } catch {
-        if !error.isRefusal { throw error }
-      }
+      if permissions == .group { POSIXDirectory.openToGroup(AT_FDCWD, path) }
+      try syncName(of: path)
       return try openDirectory(path)
+    }
+  }
+
+  package func syncName(of path: String) throws(FileError) {
+    // Who may add names to a directory need not be allowed to read it.
+    do throws(FileError) { try openDirectory(Self.parent(of: path)).sync() } catch {
+      if !error.isRefusal { throw error }
     }
   }
 
@@ -118,6 +122,59 @@ final class POSIXDirectory: Directory {
       failed = renameat(descriptor.number, name, descriptor.number, newName) != 0
     }
     if failed { throw FileError(.rename, path: pathOf(name), errno: errno) }
+  }
+
+  /// Gives the group its rights, whatever the umask, and leaves the bit by which what is made in the
+  /// directory belongs to the lab's group.
+  static func openToGroup(_ directory: Int32, _ name: String) {
+    var status = stat()
+    guard fstatat(directory, name, &status, 0) == 0 else { return }
+    let mode = Permissions.group.directoryMode | status.st_mode & S_ISGID
+    _ = fchmodat(directory, name, mode, 0)
+  }
+
+  func setAside(
+    _ name: String, into folder: String, permissions: Permissions
+  ) throws(FileError) -> String {
+    if mkdirat(descriptor.number, folder, permissions.directoryMode) == 0 {
+      if permissions == .group { Self.openToGroup(descriptor.number, folder) }
+      try sync()
+    } else if errno != EEXIST {
+      throw FileError(.createDirectory, path: pathOf(folder), errno: errno)
+    }
+    let number = ws_descriptor_open(
+      descriptor.number, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0)
+    guard number >= 0 else { throw FileError(.open, path: pathOf(folder), errno: -number) }
+    let target = POSIXDirectory(Descriptor(number), path: pathOf(folder))
+    let newName = try moveUnderFreeName(name, into: target)
+    try target.sync()
+    try sync()
+    return folder + "/" + newName
+  }
+
+  /// A store that was copied may have had a segment of the same name set aside before.
+  private func moveUnderFreeName(
+    _ name: String, into target: POSIXDirectory
+  ) throws(FileError) -> String {
+    for count in 0..<1000 {
+      let newName = count == 0 ? name : "\(name).\(count)"
+      if renameat2(
+        descriptor.number, name, target.descriptor.number, newName, UInt32(RENAME_NOREPLACE)) == 0
+      {
+        return newName
+      }
+      if errno == EINVAL || errno == ENOSYS {
+        var status = stat()
+        if fstatat(target.descriptor.number, newName, &status, AT_SYMLINK_NOFOLLOW) == 0 {
+          continue
+        }
+        if renameat(descriptor.number, name, target.descriptor.number, newName) == 0 {
+          return newName
+        }
+      }
+      if errno != EEXIST { throw FileError(.rename, path: pathOf(name), errno: errno) }
+    }
+    throw FileError(.rename, path: pathOf(name), errno: EEXIST)
   }
 
   func unlink(_ name: String) throws(FileError) {

@@ -2,9 +2,9 @@
 
 internal import Glibc
 
-enum WorkingDirectory {
+package enum WorkingDirectory {
   /// The path from the root, so that it means the same after the process changes its directory.
-  static func absolute(_ path: String) throws(FileError) -> String {
+  package static func absolute(_ path: String) throws(FileError) -> String {
     guard !path.isEmpty, !path.hasPrefix("/") else { return path }
     guard let current = getcwd(nil, 0) else {
       throw FileError(.open, path: path, errno: errno)

@@ -3,8 +3,8 @@
 package struct FooterBuilder {
   private var entries: [FooterEntry] = []
   private var origins = Table<SegmentID>()
-  private var producers = Table<String>()
-  private var texts = Table<String>()
+  private var producers = Table<ExactText>()
+  private var texts = Table<ExactText>()
   private var removalCount = 0
   private var markCount = 0
   private var oldestStamp = UInt64.max
@@ -40,8 +40,9 @@ package struct FooterBuilder {
   package mutating func add(_ header: RecordHeader, at offset: UInt64) {
     entries.append(
       FooterEntry(
-        header, offset: offset, producer: UInt16(producers.number(of: header.producer)),
-        run: UInt32(texts.number(of: header.runID)), label: UInt32(texts.number(of: header.label)),
+        header, offset: offset, producer: UInt16(producers.number(of: ExactText(header.producer))),
+        run: UInt32(texts.number(of: ExactText(header.runID))),
+        label: UInt32(texts.number(of: ExactText(header.label))),
         origin: UInt16(origins.number(of: header.origin.segment))))
     if header.kind == .removal { removalCount += 1 }
     if header.kind == .accessMark { markCount += 1 }
@@ -71,8 +72,8 @@ package struct FooterBuilder {
       bytes.append(littleEndian: origin.random)
     }
     for text in producers.values + texts.values {
-      bytes.append(littleEndian: UInt16(text.utf8.count))
-      bytes.append(contentsOf: text.utf8)
+      bytes.append(littleEndian: UInt16(text.text.utf8.count))
+      bytes.append(contentsOf: text.text.utf8)
     }
     bytes.pad(toMultipleOf: 8)
     trailer.bodyLength = bytes.count

@@ -73,6 +73,12 @@ package struct RecordHeader: Equatable, Sendable {
     self.number = number
   }
 
+  /// Whether every byte of the two would be the same.
+  package func isIdentical(to other: RecordHeader) -> Bool {
+    self == other && runID.hasSameBytes(as: other.runID)
+      && producer.hasSameBytes(as: other.producer) && label.hasSameBytes(as: other.label)
+  }
+
   package static let prefixLength = 24
   package static let fixedLength = 132
   package static let magic: UInt32 = 0x6345_5257  // "WREc"

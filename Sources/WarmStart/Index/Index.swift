@@ -15,7 +15,7 @@ package struct Index: Sendable {
 
   private var originNumbers: [SegmentID: UInt32] = [:]
   private var origins: [SegmentID] = []
-  private var producerNumbers: [String: UInt32] = [:]
+  private var producerNumbers: [ExactText: UInt32] = [:]
   package private(set) var producers: [String] = []
 
   /// Bytes of records that fill a slot, by the number of their segment.
@@ -51,15 +51,15 @@ package struct Index: Sendable {
 
   /// The number of a producer, a new one if it had none; nil when there are too many (2^24).
   package mutating func producerNumber(_ name: String) -> UInt32? {
-    if let number = producerNumbers[name] { return number }
+    if let number = producerNumbers[ExactText(name)] { return number }
     guard producers.count < 1 << 24 - 1 else { return nil }
     let number = UInt32(producers.count)
-    producerNumbers[name] = number
+    producerNumbers[ExactText(name)] = number
     producers.append(name)
     return number
   }
 
-  package func knownProducerNumber(_ name: String) -> UInt32? { producerNumbers[name] }
+  package func knownProducerNumber(_ name: String) -> UInt32? { producerNumbers[ExactText(name)] }
 
   // MARK: Changes
 
@@ -142,12 +142,30 @@ package struct Index: Sendable {
     }
   }
 
+  /// The keys of which something was removed.
+  package var removedKeys: [Fingerprint] {
+    states.compactMap { $0.value.removedThrough > 0 ? table.keys[$0.key] : nil }.sorted()
+  }
+
+  /// Forgets all removals, before they are taken into account anew.
+  package mutating func forgetRemovals() {
+    for number in states.keys { states[number]!.removedThrough = 0 }
+  }
+
   // MARK: Questions
 
   /// The places that fill the slots of a key, and the slots of each.
   package func places(of key: Fingerprint) -> [SlottedPlace] {
     guard let number = table.number(of: key) else { return [] }
     return places(number)
+  }
+
+  /// The stamp of the key's newest removal; 0 if there was none.
+  package func removedThrough(_ key: Fingerprint) -> UInt64 {
+    guard let number = table.number(of: key), places[number].segment == Self.elsewhere else {
+      return 0
+    }
+    return states[number]!.removedThrough
   }
 
   /// When the key was last saved, last looked up, and last looked up as far as a mark tells: seconds

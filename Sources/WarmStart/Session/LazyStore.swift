@@ -5,7 +5,8 @@ internal import Logging
 /// A directory and options, opened on first use; copies share the one outcome.
 ///
 /// For fits that work with or without a cache. If the file system refuses, the store turns itself off
-/// for good and says so once in the log; every session behind it then loads nothing and returns false.
+/// for good and says so once in the log; every session behind it then loads nothing but what was preloaded
+/// into it, and returns false.
 public struct LazyStore: Sendable {
   /// The directory.
   public let path: String

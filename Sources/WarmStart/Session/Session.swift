@@ -1,7 +1,5 @@
 // One fit in flight.
 
-internal import Logging
-
 /// One fit in flight: what it starts from, and what it leaves behind.
 ///
 /// A fit opens a session for its key, asks it for something to start from, hands it checkpoints while
@@ -20,20 +18,11 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   public let checkpointInterval: UInt64
 
   private let monotonicClock: @Sendable () -> UInt64
-  private let logger: Logger?
+  private let turns: CheckpointTurns
   private let lock: any Lock
   // Guarded by lock.
   private var preloaded: WarmStartEntry?
-  private var written = Turn()
-  private var underWay: [UInt64: Turn] = [:]
-  private var generation = ForkGeneration.current
-  private var turnsTaken: UInt64 = 0
-  private var error: StoreError?
-  /// Something that was accepted has been lost since the last call.
-  private var hasLost = false
 
-  /// An objective must be lower than the best by more than this to be written at once.
-  private static let improvement = 1e-12
   /// Two seconds, in nanoseconds.
   public static let defaultCheckpointInterval: UInt64 = 2_000_000_000
 
@@ -60,19 +49,23 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     self.checkpointInterval = checkpointInterval
     monotonicClock = host.monotonicClock
     lock = host.threads.makeLock()
-    logger = store?.logger
     runID =
       store?.freshRunID()
       ?? RunID(process: host.processID(), nanoseconds: host.wallClock(), random: host.random())
+    turns = CheckpointTurns(
+      interval: checkpointInterval, logger: store?.logger,
+      name: Self.describe(runID, label: label, key: key), threads: host.threads)
   }
 
   /// The run, the label and the beginning of the key.
-  public var description: String {
-    "session \(runID) of \(label.map { "“\($0)”, " } ?? "")key \(key.description.prefix(12))…"
+  public var description: String { Self.describe(runID, label: label, key: key) }
+
+  private static func describe(_ run: RunID, label: String?, key: Fingerprint) -> String {
+    "session \(run) of \(label.map { "“\($0)”, " } ?? "")key \(key.description.prefix(12))…"
   }
 
   /// What went wrong last; nil if nothing has.
-  public var lastError: StoreError? { lock.withLock { error } }
+  public var lastError: StoreError? { turns.lastError }
 
   // MARK: Starting
 
@@ -107,7 +100,7 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     do throws(StoreError) {
       return try store.lookup(key).map { LoadedEntry(entry: $0, source: .exact) }
     } catch {
-      note(error)
+      turns.note(error)
       return nil
     }
   }
@@ -132,9 +125,9 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   /// As ``checkpoint(_:objective:iteration:)``, of numbers, eight bytes each, little-endian.
   @discardableResult
   public func checkpoint(
-    _ payload: [Double], objective: Double? = nil, iteration: UInt64? = nil
+    numbers: [Double], objective: Double? = nil, iteration: UInt64? = nil
   ) -> Bool {
-    payload.withUnsafeBytes { checkpoint($0, objective: objective, iteration: iteration) }
+    numbers.withUnsafeBytes { checkpoint($0, objective: objective, iteration: iteration) }
   }
 
   /// As ``checkpoint(_:objective:iteration:)``, of bytes that the caller keeps valid during the call.
@@ -144,19 +137,16 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   ) -> Bool {
     guard let store else { return false }
     let objective = objective.flatMap { $0.isFinite ? $0 : nil }
-    let now = monotonicClock()
-    // The turn is taken before the write, so that of two threads with the same news one writes, and
-    // given back if the write fails.
-    guard let turn = lock.withLock({ takeTurn(objective, now) }) else { return false }
+    guard let turn = turns.take(objective, at: monotonicClock()) else { return false }
     do throws(StoreError) {
       let isWritten = try store.save(
         payload, for: key, objective: objective, iteration: iteration, label: label, run: runID
-      ) { [weak self] outcome in self?.endTurn(turn, outcome) }
-      if isWritten { lock.withLock { endTurn(turn, hasWritten: true) } }
+      ) { [turns] outcome in turns.end(turn, outcome) }
+      if isWritten { turns.end(turn, hasWritten: true) }
       return true
     } catch {
-      lock.withLock { endTurn(turn, hasWritten: false) }
-      note(error)
+      turns.end(turn, hasWritten: false)
+      turns.note(error)
       return false
     }
   }
@@ -173,9 +163,9 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   /// As ``finalize(_:objective:iteration:)``, of numbers, eight bytes each, little-endian.
   @discardableResult
   public func finalize(
-    _ payload: [Double], objective: Double? = nil, iteration: UInt64? = nil
+    numbers: [Double], objective: Double? = nil, iteration: UInt64? = nil
   ) -> Bool {
-    payload.withUnsafeBytes { finalize($0, objective: objective, iteration: iteration) }
+    numbers.withUnsafeBytes { finalize($0, objective: objective, iteration: iteration) }
   }
 
   /// As ``finalize(_:objective:iteration:)``, of bytes that the caller keeps valid during the call.
@@ -190,65 +180,8 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
         run: runID)
       return true
     } catch {
-      note(error)
+      turns.note(error)
       return false
-    }
-  }
-
-  private func note(_ failure: StoreError) {
-    lock.withLock { error = failure }
-    logger?.error("\(self): \(failure)")
-  }
-
-  // MARK: Rate limit, with the lock
-
-  /// The best objective and the latest time of the checkpoints that were written, or are about to be.
-  private struct Turn {
-    var best: Double?
-    var time: UInt64?
-
-    mutating func add(_ other: Turn) {
-      best = [best, other.best].compactMap { $0 }.min()
-      time = [time, other.time].compactMap { $0 }.max()
-    }
-  }
-
-  /// The number of the turn, if this is worth a write.
-  private func takeTurn(_ objective: Double?, _ now: UInt64) -> UInt64? {
-    if generation != ForkGeneration.current {
-      // Turns of threads that the parent has and this child has not.
-      underWay = [:]
-      generation = ForkGeneration.current
-    }
-    if hasLost {
-      hasLost = false
-      return nil
-    }
-    var last = written
-    for turn in underWay.values { last.add(turn) }
-    let improves = objective.map { $0 < (last.best ?? .infinity) - Self.improvement } ?? false
-    let due = last.time.map { now - min($0, now) >= checkpointInterval } ?? true
-    guard improves || due else { return nil }
-    turnsTaken += 1
-    underWay[turnsTaken] = Turn(best: objective, time: now)
-    return turnsTaken
-  }
-
-  /// A turn counts for good only if it wrote.
-  private func endTurn(_ number: UInt64, hasWritten: Bool) {
-    guard let turn = underWay.removeValue(forKey: number), hasWritten else { return }
-    written.add(turn)
-  }
-
-  /// What became of a checkpoint that was accepted. One that was superseded leaves the turn to its
-  /// successor.
-  private func endTurn(_ number: UInt64, _ outcome: BackgroundWriter.Outcome) {
-    var hasWritten = false
-    if case .written = outcome { hasWritten = true }
-    if case .failed(let error) = outcome { note(error) }
-    lock.withLock {
-      endTurn(number, hasWritten: hasWritten)
-      if case .failed = outcome { hasLost = true }
     }
   }
 }

@@ -90,6 +90,12 @@ final class BackgroundWriter: @unchecked Sendable {
     var superseded: [Waiting] = []
     var failure: StoreError?
     lock.withLock {
+      guard !mustEnd else {
+        keep(memory)
+        changed.wakeAll()
+        failure = .closed(path: engine.path)
+        return
+      }
       accepted += 1
       let new = Waiting(
         draft: draft, memory: memory, number: accepted, time: host.wallClock(),
@@ -225,7 +231,9 @@ final class BackgroundWriter: @unchecked Sendable {
   /// Returns once everything accepted so far has been written or lost.
   func drain() {
     lock.withLock {
-      while !queue.isEmpty || !underWay.isEmpty { changed.wait() }
+      // Not for what others hand in meanwhile, or this might never end.
+      let last = accepted
+      while (underWay + queue).contains(where: { $0.number <= last }) { changed.wait() }
     }
   }
 

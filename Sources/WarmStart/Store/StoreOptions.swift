@@ -7,7 +7,8 @@ public struct StoreOptions: Sendable {
   /// Bytes that the directory is meant to take on disk; 1 GiB. It bounds the segments, of which none is
   /// over a sixteenth of it; nothing is evicted yet.
   public var sizeBudget: UInt64 = 1 << 30
-  /// Seconds after its last save or lookup that a key lives; 30 days. 0 is for ever.
+  /// Seconds after its last save or lookup that a key lives; 30 days. 0 is for ever. A time before 2001
+  /// is that of a clock that was never set, and tells nothing: then the key lives.
   public var timeToLive: UInt64 = 30 * 86_400
   /// How far a save has come when it returns; `.synced`.
   public var durability: Durability = .synced

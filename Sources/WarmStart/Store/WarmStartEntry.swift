@@ -77,7 +77,9 @@ public struct WarmStartEntry: Hashable, Sendable {
 extension EntryKind {
   /// A final is one only to its own producer.
   package init(_ kind: RecordKind, producer: String, askedBy asking: String) {
-    self = kind == .final && producer == asking && !producer.isEmpty ? .final : .checkpoint
+    self =
+      kind == .final && producer.hasSameBytes(as: asking) && !producer.isEmpty
+      ? .final : .checkpoint
   }
 
   package var recordKind: RecordKind { self == .final ? .final : .checkpoint }

@@ -72,7 +72,7 @@ public final class WarmStartStore: @unchecked Sendable {
   }
 
   deinit {
-    guard generation == ForkGeneration.current else { return }
+    guard generation == ForkGeneration.current else { return leaveToParent() }
     try? background?.close()
     try? current?.close()
   }
@@ -86,9 +86,7 @@ public final class WarmStartStore: @unchecked Sendable {
   private func engineWithLock() throws(StoreError) -> Engine {
     guard !isClosed else { throw .closed(path: path) }
     if generation != ForkGeneration.current {
-      // Never released: their memory may be half changed, and the child has no thread of the parent's.
-      if let current { _ = Unmanaged.passRetained(current) }
-      if let background { _ = Unmanaged.passRetained(background) }
+      leaveToParent()
       (current, background) = (nil, nil)
       generation = ForkGeneration.current
     }
@@ -96,6 +94,13 @@ public final class WarmStartStore: @unchecked Sendable {
     let engine = try Engine(path: path, host: host, options: options, access: access)
     current = engine
     return engine
+  }
+
+  /// In the child of a fork the parent's parts are never released: their memory may be half changed, and
+  /// the child has no thread of the parent's.
+  private func leaveToParent() {
+    if let current { _ = Unmanaged.passRetained(current) }
+    if let background { _ = Unmanaged.passRetained(background) }
   }
 
   /// The engine, and what writes for it in the background if this store does.
@@ -324,11 +329,24 @@ public final class WarmStartStore: @unchecked Sendable {
   /// any more closes itself; at the end of a process nobody does that for it, and then the next open has
   /// a little more to read.
   public func close() throws(StoreError) {
+    let isUnusedInChild = lock.withLock {
+      guard generation != ForkGeneration.current, !isClosed else { return false }
+      isClosed = true
+      return true
+    }
+    // The child of a fork that never used the store has nothing to put away.
+    if isUnusedInChild { return }
     let engine: Engine
     let background: BackgroundWriter?
     do throws(StoreError) { (engine, background) = try parts() } catch {
-      if case .closed = error { return }
-      throw error
+      guard case .closed = error else { throw error }
+      // Another thread may be at it: what it has not put on stable storage yet is waited for.
+      let (current, background) = lock.withLock {
+        generation == ForkGeneration.current ? (self.current, self.background) : (nil, nil)
+      }
+      background?.drain()
+      try? current?.close()
+      return
     }
     lock.withLock { isClosed = true }
     var failure: StoreError?

@@ -45,6 +45,8 @@ final class HeldSyncs: FileSystem, @unchecked Sendable {
     HeldDirectory(try files.openDirectory(path), self)
   }
 
+  func syncName(of path: String) throws(FileError) { try files.syncName(of: path) }
+
   func createDirectory(
     _ path: String, permissions: Permissions
   ) throws(FileError) -> any Directory {
@@ -72,6 +74,11 @@ private final class HeldDirectory: Directory {
     try directory.rename(name, to: newName)
   }
   func unlink(_ name: String) throws(FileError) { try directory.unlink(name) }
+  func setAside(
+    _ name: String, into folder: String, permissions: Permissions
+  ) throws(FileError) -> String {
+    try directory.setAside(name, into: folder, permissions: permissions)
+  }
   func sync() throws(FileError) { try directory.sync() }
 }
 
