@@ -158,7 +158,12 @@ package final class Machine: @unchecked Sendable {
         return self.monotonic
       },
       random: { self.dice.next() }, threads: SimulatedThreads(scheduler: scheduler),
-      executable: { nil }, processID: { Int32(1000 + process.number) })
+      executable: { nil }, processID: { Int32(1000 + process.number) },
+      sleep: { nanoseconds in
+        self.advance(nanoseconds)
+        self.scheduler.yield()
+      },
+      lowerPriority: {})
   }
 
   func kill(_ process: SimulatedProcess) {

@@ -108,8 +108,8 @@ extension Model {
       let attempt = attempts[index]
       if attempt.course.state == .underWay { continue }
       let isPresent = present.contains(index)
-      if !isPresent, keepsTheDead, isOwed(attempt, since: now),
-        !isSuperseded(attempt, by: present)
+      if !isPresent, isOwed(attempt, since: now), !isSuperseded(attempt, by: present),
+        keepsTheDead || !isDead(attempt, by: present)
       {
         return "key \(key): \(tell(attempt)) is owed and not on the disk"
       }
@@ -129,6 +129,15 @@ extension Model {
       }
     }
     return nil
+  }
+
+  /// Whether what is there may fill every slot that the attempt would fill.
+  private func isDead(_ attempt: Attempt, by present: Set<Int>) -> Bool {
+    let others = present.map { attempts[$0] }.filter { $0.key == attempt.key }
+    let finals = others.filter { $0.kind == .final && $0.producer == attempt.producer }
+    return others.contains { !isBetter(attempt, than: $0) }
+      && others.contains { !precedes($0, attempt) }
+      && (attempt.kind == .checkpoint || finals.contains { !precedes($0, attempt) })
   }
 
   /// Whether a newer checkpoint of the same session is there instead, and one that is no worse.

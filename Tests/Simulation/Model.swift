@@ -84,7 +84,7 @@ struct Model {
   /// The clock was set back while something was being saved: from then on stamps need not follow the
   /// order of time, since a process that was not looking cannot know a stamp that lies ahead.
   var isOrderTainted = false
-  /// Nothing is ever dropped from the disk but by a crash.
+  /// Nothing is ever dropped from the disk but by a crash: until the first compaction.
   var keepsTheDead = true
   /// Processes in which a sync has failed since they last told whether everything accepted is stable.
   private var doubtful: Set<Int> = []

@@ -15,6 +15,19 @@ package enum Mutant: String, CaseIterable, Sendable {
   case noDirectorySync
   /// A file sync that failed is tried again, and its success believed.
   case retryFailedSync
+  /// A compaction drops what is dead by a record that is not on stable storage yet.
+  case unsyncedMakesDead
+  /// A compaction drops a removal although something older is left.
+  case removalDroppedEarly
+
+  /// The bug, if it is the compactor's.
+  var compactionFlaw: CompactionFlaw? {
+    switch self {
+    case .unsyncedMakesDead: .unsyncedMakesDead
+    case .removalDroppedEarly: .removalDroppedEarly
+    default: nil
+    }
+  }
 
   func around(_ files: any FileSystem) -> any FileSystem { MutantFileSystem(files, self) }
 }

@@ -84,6 +84,11 @@ final class Scheduler: @unchecked Sendable {
     handOn()
   }
 
+  /// Here another thread goes on, if there is one that can.
+  func yield() {
+    if threads.count > 1, undisturbed == 0 { handOn() }
+  }
+
   /// Returns when `current` is the thread that called, and it can run.
   private func handOn() {
     let me = current

@@ -21,6 +21,7 @@ extension Simulator {
     case 82..<85:
       close(slot)
       leave(slot)
+    case 92..<96 where circumstances.compacts: compact(slot)
     case 85..<87:
       tell("kill process \(process.number)")
       machine.kill(process)
@@ -43,8 +44,9 @@ extension Simulator {
     for _ in 0..<dice.within(1...3) {
       guard let process = slot.process, !process.isDead, machine.failure == nil else { return }
       machine.noteOperation()
-      switch dice.below(10) {
+      switch dice.below(11) {
       case 0..<6: save(slot)
+      case 10 where circumstances.compacts: compact(slot)
       case 6: remove(slot)
       case 7: flush(slot)
       default: look(slot)
@@ -59,7 +61,8 @@ extension Simulator {
     let process = machine.startProcess(mayWrite: !isReadOnly)
     var files: any FileSystem = SimulatedFileSystem(process)
     if let mutant { files = mutant.around(files) }
-    let host = machine.host(process, files: files)
+    var host = machine.host(process, files: files)
+    host.compactionFlaw = mutant?.compactionFlaw
     process.onError = { [unowned self] in model.metError(process.number) }
     process.onFailedSync = { [unowned self] in
       failedSyncs += 1
@@ -100,6 +103,25 @@ extension Simulator {
   private func flush(_ slot: Slot) {
     tell("flush \(slot.process!.number)")
     vouch(slot, slot.process!) { store throws(StoreError) in try store.flush() }
+  }
+
+  private func compact(_ slot: Slot) {
+    let process = slot.process!
+    tell("compact by process \(process.number)")
+    let errors = process.errors
+    model.keepsTheDead = false
+    do throws(StoreError) {
+      let report = try slot.store!.compact()
+      tell("merged \(report.mergedSegments), copied \(report.copiedRecords)")
+      if !report.damage.isEmpty, !process.isDead {
+        machine.fail("a compaction met damage: \(report.damage[0])")
+      }
+    } catch {
+      tell("failed: \(error)")
+      if !process.isDead, process.errors == errors {
+        machine.fail("a compaction failed without a cause: \(error)")
+      }
+    }
   }
 
   /// Runs what says that everything accepted is on stable storage.
@@ -376,8 +398,8 @@ extension Simulator {
     }
     let present = Set(entries.compactMap(model.number))
     let missed = model.attempts.first {
-      $0.key == key && model.isOwed($0, since: start) && !$0.course.maySupersede
-        && !present.contains($0.number)
+      model.keepsTheDead && $0.key == key && model.isOwed($0, since: start)
+        && !$0.course.maySupersede && !present.contains($0.number)
     }
     if let missed, process.errors == errors {
       machine.fail("process \(process.number): \(model.tell(missed)) is owed and not listed")

@@ -209,6 +209,7 @@ struct Circumstances {
   let jumps: Bool
   let jumpsAtAnyTime: Bool
   let duets: Bool
+  let compacts: Bool
   let durabilities: [Durability]
   let backgroundMemory: Int
   let openFiles: Int
@@ -227,6 +228,7 @@ struct Circumstances {
     jumps = dice.once(in: 4)
     jumpsAtAnyTime = dice.once(in: 2)
     duets = dice.once(in: 2)
+    compacts = dice.once(in: 2)
     durabilities = dice.pick([
       [.synced], [.buffered], [.background], [.synced, .buffered], Durability.allCases,
     ])

@@ -70,6 +70,8 @@ package final class Engine: @unchecked Sendable {
   private func holdsOnlyForeignFiles() throws(StoreError) -> Bool {
     do throws(FileError) {
       let names = try directory.list(limit: 1000)
+      // A store whose every segment was compacted away has these still.
+      if names.contains(Compactor.lockName) || names.contains(Compactor.quarantine) { return false }
       return names.contains { SegmentName($0) == nil }
     } catch { throw .file(error) }
   }

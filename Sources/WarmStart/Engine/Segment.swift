@@ -20,6 +20,8 @@ final class Segment {
   var recordCount = 0
   /// Records that are removals: dead by no slot, and yet to be kept.
   var removalCount = 0
+  /// Access marks, of which the newest of each key is kept.
+  var markCount = 0
   var rawBytes: UInt64 = 0
   var storedBytes: UInt64 = 0
   var fileBytes: UInt64 = 0
@@ -44,6 +46,7 @@ final class Segment {
   func count(_ header: RecordHeader) {
     recordCount += 1
     if header.kind == .removal { removalCount += 1 }
+    if header.kind == .accessMark { markCount += 1 }
     rawBytes += UInt64(header.rawLength)
     storedBytes += UInt64(header.storedLength)
     oldestStamp = min(oldestStamp, header.stamp)
@@ -54,6 +57,7 @@ final class Segment {
   func count(_ trailer: FooterTrailer) {
     recordCount = trailer.recordCount
     removalCount = trailer.removalCount
+    markCount = trailer.markCount
     rawBytes = trailer.rawBytes
     storedBytes = trailer.storedBytes
     tail = trailer.footerOffset
@@ -67,6 +71,7 @@ final class Segment {
   func resetCounts() {
     recordCount = 0
     removalCount = 0
+    markCount = 0
     rawBytes = 0
     storedBytes = 0
     oldestStamp = UInt64.max

@@ -312,6 +312,20 @@ public final class WarmStartStore: @unchecked Sendable {
     get throws(StoreError) { try drainedEngine().statistics() }
   }
 
+  // MARK: Space
+
+  /// Merges the segments that nobody writes any more into fewer, without what is dead: superseded,
+  /// removed, or expired by ``StoreOptions/timeToLive``. Others may go on reading and writing meanwhile;
+  /// another compaction of the same directory is waited for. A crash at any moment leaves everything that
+  /// counts in force.
+  ///
+  /// A segment with damage is set aside in the directory's folder `quarantine`, once what is intact in it
+  /// has been copied, and named in the report. Throws if the disk refuses; then everything is as before.
+  @discardableResult
+  public func compact() throws(StoreError) -> CompactionReport {
+    try drainedEngine().compact()
+  }
+
   // MARK: The end
 
   /// Returns once everything accepted so far is on stable storage. For the thread that handles

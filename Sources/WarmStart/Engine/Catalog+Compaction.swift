@@ -1,0 +1,177 @@
+// What a compaction asks of the catalog: which segments are closed, and which records must be kept.
+//
+// Only what is on stable storage makes anything dead; else a power cut could take both.
+
+extension Catalog {
+  /// Segments that nobody writes any more and that may be merged.
+  var closedSegments: [Segment] {
+    segments.values.filter { $0 !== own && !$0.isLive && $0.header.writeFeatures == 0 }
+      .sorted { $0.id < $1.id }
+  }
+
+  /// The figures of a closed segment.
+  func figures(of segment: Segment) -> SegmentFigures {
+    let live = index.liveBytes[segment.number, default: 0]
+    let notes = UInt64(
+      segment.removalCount * RecordHeader.length(texts: 64)
+        + segment.markCount * RecordHeader.length(texts: 0))
+    let size = max(segment.fileBytes, segment.tail)
+    let dead = segment.recordBytes - min(live + notes, segment.recordBytes)
+    var waste = dead
+    if segment.phase == .log {
+      waste += size - segment.tail
+    } else if segment.recordBytes > 0 {
+      // A footer shrinks with its records.
+      waste += UInt64(Double(size - segment.tail) * Double(dead) / Double(segment.recordBytes))
+    }
+    return SegmentFigures(
+      id: segment.id, fileBytes: size, keptBytes: live + notes == 0 ? 0 : size - min(waste, size),
+      recordCount: segment.recordCount)
+  }
+
+  /// Segments that a compaction replaced and that are still there.
+  func replacedButPresent(among names: [SegmentName]) -> [SegmentName] {
+    names.filter { name in
+      name.phase != .temporary && segments.values.contains { $0.header.replaced.contains(name.id) }
+    }
+  }
+
+  /// A record that may be copied.
+  struct Candidate {
+    var kind: RecordKind
+    var key: Fingerprint
+    var stamp: UInt64
+    var writeSeconds: UInt32
+    var offset: UInt64
+    var headerLength: Int
+    var storedLength: Int
+
+    var end: UInt64 { offset + UInt64(headerLength + storedLength.aligned(to: 8)) }
+  }
+
+  /// What a merge knew when it began.
+  struct MergeView {
+    /// Numbers of the segments that are merged.
+    var victims: Set<UInt32>
+    /// How far each segment had come, bytes. What is behind that may not be on stable storage yet.
+    var ends: [UInt32: UInt64] = [:]
+    /// Keys of which something is not on stable storage, and what fills their slots without that.
+    var unstable: [Fingerprint: [Place]] = [:]
+    /// No segment outside the merge holds anything older than this.
+    var oldestOutside: UInt64
+    /// Keys whose newest mark is kept already.
+    var marked: Set<Fingerprint> = []
+    /// Keys of which records were kept without knowing whether they are dead.
+    var unknown: Set<Fingerprint> = []
+  }
+
+  /// What becomes of a record in a merge.
+  enum Verdict {
+    case keep
+    case drop
+    /// A removal, to be kept if a segment outside the merge holds anything of its key that is older.
+    case keepIfOlderOutside
+    /// What counts instead of it is elsewhere, and must prove intact first.
+    case dropForOthers
+  }
+
+  /// What becomes of an entry or an access mark. Once dead, always dead: the verdict holds however the
+  /// store goes on.
+  func verdict(_ record: Candidate, in segment: UInt32, _ view: inout MergeView) -> Verdict {
+    let key = record.key
+    let places = index.places(of: key)
+    guard record.kind.isEntry else {
+      let isNewest = !places.isEmpty && index.lastUse(of: key)?.marked == record.writeSeconds
+      return isNewest && view.marked.insert(key).inserted ? .keep : .drop
+    }
+    if places.contains(where: { $0.place.segment == segment && $0.place.offset == record.offset }) {
+      return .keep
+    }
+    if isUnreadable(record.offset, in: segment) { return .drop }
+    let stable = view.unstable[key]
+    if let stable, stable.contains(where: { $0.segment == segment && $0.offset == record.offset }) {
+      return .keep
+    }
+    if isUnknown(key, places, view) {
+      view.unknown.insert(key)
+      return .keep
+    }
+    let winners = stable ?? places.map(\.place)
+    return winners.contains { !view.victims.contains($0.segment) } ? .dropForOthers : .drop
+  }
+
+  /// Whether what counts of a key came after the merge began, or cannot be told.
+  private func isUnknown(
+    _ key: Fingerprint, _ places: [SlottedPlace], _ view: MergeView
+  ) -> Bool {
+    if unsettled.contains(key) || unsettleable.contains(key) { return true }
+    if removedSince?.contains(key) ?? true { return true }
+    return places.contains { $0.place.offset >= view.ends[$0.place.segment] ?? 0 }
+  }
+
+  /// What becomes of a removal, once it is known which entries are kept.
+  func verdict(ofRemoval record: Candidate, _ view: MergeView) -> Verdict {
+    let key = record.key
+    if view.unknown.contains(key) { return .keep }
+    let isSettled =
+      view.unstable[key] == nil && !(removedSince?.contains(key) ?? true)
+      && !unsettled.contains(key) && !unsettleable.contains(key)
+    if isSettled, index.removedThrough(key) > record.stamp { return .drop }
+    return record.stamp < view.oldestOutside ? .drop : .keepIfOlderOutside
+  }
+
+  /// Which places of a key, outside the merge, count instead of what is dropped.
+  func winners(of key: Fingerprint, outside view: MergeView) -> [Place] {
+    (view.unstable[key] ?? index.places(of: key).map(\.place))
+      .filter { !view.victims.contains($0.segment) }
+  }
+
+  /// Everything that fills a slot of the keys if only what is on stable storage counts.
+  func stableSlots(
+    of keys: Set<Fingerprint>, _ records: [(header: RecordHeader, segment: UInt32, offset: UInt64)]
+  ) -> [Fingerprint: [Place]] {
+    var removed: [Fingerprint: UInt64] = [:]
+    for (header, _, _) in records where header.kind == .removal {
+      removed[header.key] = max(removed[header.key, default: 0], header.stamp)
+    }
+    var places: [Fingerprint: [Place]] = [:]
+    for (header, segment, offset) in records
+    where header.kind.isEntry && header.stamp > removed[header.key, default: 0]
+      && !isUnreadable(offset, in: segment)
+    {
+      guard let producer = index.producerNumber(header.producer) else { continue }
+      places[header.key, default: []].append(
+        Place(
+          stamp: header.stamp, objective: header.objective, segment: segment, offset: offset,
+          storedLength: header.storedLength, headerLength: header.length,
+          isFinal: header.kind == .final, producer: producer,
+          originSegment: index.originNumber(header.origin.segment),
+          originNumber: header.origin.number))
+    }
+    let order = index.order
+    var slots: [Fingerprint: [Place]] = [:]
+    for key in keys {
+      var state = KeyState()
+      state.refill(from: places[key] ?? [], order: order)
+      slots[key] = state.places.map(\.place)
+    }
+    return slots
+  }
+
+  /// The open file of a segment, whatever it is called by now.
+  func openFile(of segment: Segment) throws(StoreError) -> any File {
+    try untilPresent { catalog throws(Interruption) in try catalog.file(of: segment) }
+  }
+
+  /// Whether the record has yet to prove intact.
+  func isToBeVerified(_ place: Place) -> Bool {
+    !verified.contains(Spot(segment: place.segment, offset: place.offset))
+  }
+
+  func noteVerified(_ place: Place) {
+    if verified.count >= Self.verifiedLimit { verified = [] }
+    verified.insert(Spot(segment: place.segment, offset: place.offset))
+  }
+
+  private static let verifiedLimit = 1 << 18
+}

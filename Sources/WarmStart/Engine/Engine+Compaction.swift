@@ -1,0 +1,114 @@
+// Compaction as somebody asks for it: everything that is worth merging is merged.
+
+internal import Logging
+
+extension Engine {
+  /// How a compaction is to go.
+  package struct CompactionControl: Sendable {
+    /// Bytes a second that are read at most; 0 for as fast as it goes.
+    package var pace: UInt64 = 0
+    /// Hears of the bytes done and of all bytes.
+    package var progress: @Sendable (UInt64, UInt64) -> Void = { _, _ in }
+
+    package init() {}
+  }
+
+  /// Merges every segment that nobody writes any more and that wastes space or is small. What was saved
+  /// by this store before is sealed first, so that it takes part.
+  ///
+  /// Waits for another compactor of the same directory. A crash, or an error, at any moment leaves
+  /// everything that counts as it was.
+  package func compact(
+    _ control: CompactionControl = CompactionControl()
+  ) throws(StoreError) -> CompactionReport {
+    guard !isReadOnly else { throw .readOnly(path: path) }
+    try appendLock.withLock { () throws(StoreError) in
+      guard !isClosed else { throw .closed(path: path) }
+      if writer != nil { sealWriter() }
+    }
+    try evictExpired()
+    var inner = Compactor.Control(pace: control.pace)
+    let total = try plan().everything().joined().reduce(0) { $0 + $1.fileBytes }
+    inner.progress = { control.progress(min($0, total), total) }
+    let compactor = try waitForCompactor(inner)
+    defer { compactor.finish() }
+    do throws(Compactor.Stop) {
+      try compactor.clearAway()
+      // What a removal covers goes first; then the removal may go too.
+      for _ in 0..<2 {
+        for group in try plan(compactor).everything() { try compactor.merge(group) }
+      }
+    } catch {
+      switch error {
+      case .failed(let error): throw error
+      case .cancelled: break
+      }
+    }
+    return compactor.report
+  }
+
+  /// What a compaction would merge: how many segments, bytes of their files, and bytes of what would be
+  /// left of them, as far as the index tells.
+  package struct CompactionForecast: Sendable {
+    package var segments = 0
+    package var bytes: UInt64 = 0
+    package var bytesAfter: UInt64 = 0
+  }
+
+  /// What ``compact(_:)`` would do; nothing is changed.
+  package func compactionForecast() throws(StoreError) -> CompactionForecast {
+    var forecast = CompactionForecast()
+    for segment in try plan().everything().joined() {
+      forecast.segments += 1
+      forecast.bytes += segment.fileBytes
+      forecast.bytesAfter += segment.keptBytes
+    }
+    return forecast
+  }
+
+  private func plan() throws(StoreError) -> CompactionPlan {
+    try withFreshCatalog { catalog in
+      CompactionPlan(
+        closed: catalog.closedSegments.map(catalog.figures), outputLimit: options.segmentLimit)
+    }
+  }
+
+  private func plan(_ compactor: Compactor) throws(Compactor.Stop) -> CompactionPlan {
+    do throws(StoreError) { return try plan() } catch { throw .failed(error) }
+  }
+
+  private func waitForCompactor(
+    _ control: Compactor.Control
+  ) throws(StoreError) -> Compactor {
+    for _ in 0..<Self.longestWait {
+      if let compactor = try Compactor(self, control) { return compactor }
+      host.sleep(Self.nap)
+    }
+    throw .unreadableDirectory(
+      path: path, why: "another compaction has been running for ten minutes")
+  }
+
+  /// Nanoseconds between two looks whether another compactor is done, and how many there are.
+  private static let nap: UInt64 = 10_000_000
+  private static let longestWait = 60_000
+
+  /// Writes a removal of every key that has expired, of exactly what is known of it now, so that the
+  /// compaction drops it, and nothing of it comes back from a segment that is not compacted.
+  private func evictExpired() throws(StoreError) {
+    guard options.timeToLive > 0 else { return }
+    let now = host.wallClock()
+    let drafts = try withFreshCatalog { catalog in
+      var drafts: [Draft] = []
+      catalog.index.forEachKey { key, places in
+        guard isExpired(key), let newest = places.map(\.place.stamp).max() else { return }
+        drafts.append(Draft(kind: .removal, key: key, writeTime: now, stamp: newest))
+      }
+      return drafts
+    }
+    guard !drafts.isEmpty else { return }
+    try append(drafts.map { (draft: $0, payload: [UInt8]()) }, durability: .synced)
+    try appendLock.withLock { () throws(StoreError) in
+      if writer != nil { sealWriter() }
+    }
+  }
+}
