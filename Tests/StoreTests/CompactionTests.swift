@@ -20,8 +20,10 @@ import WarmStart
   private func answers(_ keys: Range<Int>, _ producer: String = "fit 1") throws -> [String] {
     let store = try bench.open(as: producer, .readOnly)
     return try keys.flatMap { number in
-      try [store.lookup(key(number)), store.lookupBest(key(number)), store.lookupLatest(key(number))]
-        .map { String(describing: $0) }
+      try [
+        store.lookup(key(number)), store.lookupBest(key(number)), store.lookupLatest(key(number)),
+      ]
+      .map { String(describing: $0) }
     }
   }
 

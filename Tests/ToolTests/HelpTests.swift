@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite struct HelpTests {
-  static let verbs = ["ls", "show", "get", "put", "rm", "stat", "fsck", "fingerprint"]
+  static let verbs = ["ls", "show", "get", "put", "rm", "stat", "fsck", "compact", "fingerprint"]
 
   @Test(arguments: verbs)
   func theHelpOfEachVerbHasAnExample(verb: String) throws {

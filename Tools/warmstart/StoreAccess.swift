@@ -30,10 +30,13 @@ extension StoreArgument {
     }
   }
 
-  /// Opens the store, which must be there, for writing.
-  func openForWriting() throws(Failure) -> OpenStore {
-    try opened { () throws(StoreError) in
-      try WarmStartStore(path: store, options: Self.options(), access: .existing, host: .system)
+  /// Opens the store, which must be there, for writing. Keys live for ever unless a time is given, in
+  /// seconds.
+  func openForWriting(timeToLive: UInt64? = nil) throws(Failure) -> OpenStore {
+    var options = Self.options()
+    options.timeToLive = timeToLive ?? 0
+    return try opened { () throws(StoreError) in
+      try WarmStartStore(path: store, options: options, access: .existing, host: .system)
     }
   }
 

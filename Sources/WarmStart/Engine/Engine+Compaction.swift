@@ -4,11 +4,11 @@ internal import Logging
 
 extension Engine {
   /// How a compaction is to go.
-  package struct CompactionControl: Sendable {
+  package struct CompactionControl {
     /// Bytes a second that are read at most; 0 for as fast as it goes.
     package var pace: UInt64 = 0
     /// Hears of the bytes done and of all bytes.
-    package var progress: @Sendable (UInt64, UInt64) -> Void = { _, _ in }
+    package var progress: (UInt64, UInt64) -> Void = { _, _ in }
 
     package init() {}
   }
