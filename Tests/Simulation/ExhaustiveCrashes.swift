@@ -13,6 +13,7 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
   /// System calls before which the power went.
   package private(set) var calls = 0
   package private(set) var operations = 0
+  package private(set) var compactions = 0
   /// The first thing that was wrong.
   package private(set) var failure: String?
 
@@ -57,6 +58,7 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
     try batch(second, [(3, 1), (3, 0)])
     try save(second, 0, .checkpoint, 7, 800)
     try close(second)
+    try compact(first)
     try look(first, 3)
     try remove(first, 3)
     try close(first)
@@ -69,6 +71,7 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
     try remove(third, 0)
     try flush(third)
     let fourth = try open("fit 2", .synced)
+    try compact(fourth)
     try save(fourth, 0, .final, 8, 50)
     try save(third, 0, .checkpoint, 0, 3000)
     try look(fourth, 0)
@@ -79,6 +82,10 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
     try close(fifth)
     try save(fourth, 1, .final, 1, 100)
     try close(fourth)
+    let sixth = try open("fit 1", .synced)
+    try compact(sixth)
+    try look(sixth, 1)
+    try close(sixth)
     losePower("after the end")
   }
 
@@ -182,6 +189,17 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
     model.flushed(actor.process.number, since: start)
   }
 
+  private func compact(_ actor: Actor) throws {
+    begin("compact")
+    model.keepsTheDead = false
+    compactions += 1
+    let start = machine.moment()
+    let report = try actor.store.compact()
+    if report.mergedSegments == 0 || !report.damage.isEmpty { fail("\(now): \(report)") }
+    // Its own log was sealed for it.
+    model.flushed(actor.process.number, since: start)
+  }
+
   private func close(_ actor: Actor) throws {
     begin("close, \(actor.durability)")
     let start = machine.moment()
@@ -207,6 +225,26 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
     }
   }
 
+  /// What a compaction left that the power ended is finished by the next.
+  private func objectionToCompacting(
+    _ machine: Machine, _ model: inout Model, _ audit: Audit
+  ) -> String? {
+    let process = machine.startProcess()
+    model.keepsTheDead = false
+    do throws(StoreError) {
+      let store = try WarmStartStore(
+        path: SimulatedFileSystem.path, options: StoreOptions(), access: .createIfMissing,
+        host: machine.host(process))
+      try store.compact()
+      try store.close()
+    } catch { return "no compacting after the crash: \(error)" }
+    if let wrong = audit.run(&model, afterCrash: false) { return "compacted, \(wrong)" }
+    let left = machine.disk.names.map(\.name)
+      .filter { $0.hasSuffix(".tmp") || $0.hasSuffix(".log") }
+    let sealed = machine.disk.names.filter { $0.name.hasSuffix(".seg") }
+    return left.isEmpty && sealed.count <= 1 ? nil : "compacted, and left \(left)"
+  }
+
   /// What is wrong with a disk that a crash left.
   private func objection(to disk: Disk) -> String? {
     var model = model
@@ -214,6 +252,7 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
       disk: disk, dice: Dice(UInt64(cases)), wall: machine.now, moments: machine.moments)
     let audit = Audit(machine: machine, keys: Self.keys, producers: Circumstances.producers)
     if let wrong = audit.run(&model, afterCrash: true) { return wrong }
+    if cases % 8 == 4 { return objectionToCompacting(machine, &model, audit) }
     if cases % 8 != 0 { return nil }
     // The next fit goes on.
     let process = machine.startProcess()
