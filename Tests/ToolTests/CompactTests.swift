@@ -46,13 +46,14 @@ import WarmStart
     let names = listing(path)
     let dry = Tool.run("compact", path, "--dry-run", "--json")
     let forecast = try #require(try dry.objects(Forecast.self).first)
-    #expect(dry.status == 0 && forecast.segments == 8 && forecast.gainBytes > 12_000)
+    // The one that holds the best entry is as good as it can be.
+    #expect(dry.status == 0 && forecast.segments == 7 && forecast.gainBytes > 12_000)
     #expect(listing(path) == names)
     let before = Tool.run("get", path, key.description).output
     let run = Tool.run("compact", path, "--json")
     let report = try #require(try run.objects(Report.self).first)
     #expect(run.status == 0 && run.errors.isEmpty)
-    #expect(report.mergedSegments == 8 && report.segmentsAfter == 1)
+    #expect(report.mergedSegments == 7 && report.segmentsAfter == 1)
     #expect(report.bytesAfter < report.bytesBefore / 4 && report.deadBytesAfter == 0)
     #expect(segments.count == 1)
     #expect(Tool.run("get", path, key.description).output == before)

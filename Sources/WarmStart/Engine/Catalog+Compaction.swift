@@ -9,12 +9,20 @@ extension Catalog {
       .sorted { $0.id < $1.id }
   }
 
-  /// The figures of a closed segment.
-  func figures(of segment: Segment) -> SegmentFigures {
+  /// The figures of the closed segments.
+  func figures() -> [SegmentFigures] {
+    let oldest = segments.values.map(\.oldestStamp).sorted()
+    return closedSegments.map { segment in
+      // Older than this there is nothing in the others.
+      let others = hasUnknownSegments ? 0 : oldest.first { $0 != segment.oldestStamp } ?? .max
+      return figures(of: segment, needsRemovals: others <= segment.newestStamp)
+    }
+  }
+
+  private func figures(of segment: Segment, needsRemovals: Bool) -> SegmentFigures {
     let live = index.liveBytes[segment.number, default: 0]
-    let notes = UInt64(
-      segment.removalCount * RecordHeader.length(texts: 64)
-        + segment.markCount * RecordHeader.length(texts: 0))
+    var notes = UInt64(segment.markCount * RecordHeader.length(texts: 0))
+    if needsRemovals { notes += UInt64(segment.removalCount * RecordHeader.length(texts: 64)) }
     let size = max(segment.fileBytes, segment.tail)
     let dead = segment.recordBytes - min(live + notes, segment.recordBytes)
     var waste = dead
@@ -26,7 +34,7 @@ extension Catalog {
     }
     return SegmentFigures(
       id: segment.id, fileBytes: size, keptBytes: live + notes == 0 ? 0 : size - min(waste, size),
-      recordCount: segment.recordCount)
+      recordCount: segment.recordCount, isDamaged: damagedSegments.contains(segment.id))
   }
 
   /// Segments that a compaction replaced and that are still there.
@@ -45,8 +53,6 @@ extension Catalog {
     var offset: UInt64
     var headerLength: Int
     var storedLength: Int
-
-    var end: UInt64 { offset + UInt64(headerLength + storedLength.aligned(to: 8)) }
   }
 
   /// What a merge knew when it began.
@@ -65,65 +71,70 @@ extension Catalog {
     var unknown: Set<Fingerprint> = []
   }
 
-  /// What becomes of a record in a merge.
+  /// What becomes of an entry or an access mark in a merge.
   enum Verdict {
     case keep
-    case drop
-    /// A removal, to be kept if a segment outside the merge holds anything of its key that is older.
-    case keepIfOlderOutside
-    /// What counts instead of it is elsewhere, and must prove intact first.
-    case dropForOthers
+    /// It is dead, as long as these count.
+    case drop([Place])
   }
 
   /// What becomes of an entry or an access mark. Once dead, always dead: the verdict holds however the
   /// store goes on.
   func verdict(_ record: Candidate, in segment: UInt32, _ view: inout MergeView) -> Verdict {
     let key = record.key
-    let places = index.places(of: key)
+    let places = index.places(of: key).map(\.place)
     guard record.kind.isEntry else {
       let isNewest = !places.isEmpty && index.lastUse(of: key)?.marked == record.writeSeconds
-      return isNewest && view.marked.insert(key).inserted ? .keep : .drop
+      return isNewest && view.marked.insert(key).inserted ? .keep : .drop([])
     }
-    if places.contains(where: { $0.place.segment == segment && $0.place.offset == record.offset }) {
-      return .keep
-    }
-    if isUnreadable(record.offset, in: segment) { return .drop }
+    let isHere = { (place: Place) in place.segment == segment && place.offset == record.offset }
+    if places.contains(where: isHere) { return .keep }
+    if isUnreadable(record.offset, in: segment) { return .drop([]) }
     let stable = view.unstable[key]
-    if let stable, stable.contains(where: { $0.segment == segment && $0.offset == record.offset }) {
-      return .keep
-    }
+    if stable?.contains(where: isHere) ?? false { return .keep }
     if isUnknown(key, places, view) {
       view.unknown.insert(key)
       return .keep
     }
-    let winners = stable ?? places.map(\.place)
-    return winners.contains { !view.victims.contains($0.segment) } ? .dropForOthers : .drop
+    return .drop(stable ?? places)
   }
 
   /// Whether what counts of a key came after the merge began, or cannot be told.
-  private func isUnknown(
-    _ key: Fingerprint, _ places: [SlottedPlace], _ view: MergeView
-  ) -> Bool {
-    if unsettled.contains(key) || unsettleable.contains(key) { return true }
-    if removedSince?.contains(key) ?? true { return true }
-    return places.contains { $0.place.offset >= view.ends[$0.place.segment] ?? 0 }
+  private func isUnknown(_ key: Fingerprint, _ places: [Place], _ view: MergeView) -> Bool {
+    hasChanged(key) || places.contains { $0.offset >= view.ends[$0.segment] ?? 0 }
+  }
+
+  private func hasChanged(_ key: Fingerprint) -> Bool {
+    unsettled.contains(key) || unsettleable.contains(key) || changedSince?.contains(key) ?? true
+  }
+
+  /// What becomes of a removal.
+  enum RemovalVerdict {
+    case keep
+    case drop
+    /// To be kept if a segment outside the merge holds anything of its key that is older.
+    case keepIfOlderOutside
   }
 
   /// What becomes of a removal, once it is known which entries are kept.
-  func verdict(ofRemoval record: Candidate, _ view: MergeView) -> Verdict {
+  func verdict(ofRemoval record: Candidate, _ view: MergeView) -> RemovalVerdict {
     let key = record.key
     if view.unknown.contains(key) { return .keep }
-    let isSettled =
-      view.unstable[key] == nil && !(removedSince?.contains(key) ?? true)
-      && !unsettled.contains(key) && !unsettleable.contains(key)
+    let isSettled = view.unstable[key] == nil && !hasChanged(key)
     if isSettled, index.removedThrough(key) > record.stamp { return .drop }
     return record.stamp < view.oldestOutside ? .drop : .keepIfOlderOutside
   }
 
-  /// Which places of a key, outside the merge, count instead of what is dropped.
-  func winners(of key: Fingerprint, outside view: MergeView) -> [Place] {
-    (view.unstable[key] ?? index.places(of: key).map(\.place))
-      .filter { !view.victims.contains($0.segment) }
+  /// Removals in logs that are not known to be on stable storage: their keys. The log may not have them
+  /// any more, if its writer could not sync it.
+  var unsyncedRemovals: Set<Fingerprint> {
+    var keys: Set<Fingerprint> = []
+    for segment in segments.values where segment.phase == .log {
+      for (offset, key) in removals[segment.number] ?? [:] where offset >= segment.syncedBytes {
+        keys.insert(key)
+      }
+    }
+    return keys
   }
 
   /// Everything that fills a slot of the keys if only what is on stable storage counts.
@@ -158,9 +169,11 @@ extension Catalog {
     return slots
   }
 
-  /// The open file of a segment, whatever it is called by now.
-  func openFile(of segment: Segment) throws(StoreError) -> any File {
-    try untilPresent { catalog throws(Interruption) in try catalog.file(of: segment) }
+  /// A segment with its file open, whatever it is called by now.
+  func opened(_ segment: Segment) throws(StoreError) -> OpenSegment {
+    try untilPresent { catalog throws(Interruption) in
+      OpenSegment(segment, file: try catalog.file(of: segment))
+    }
   }
 
   /// Whether the record has yet to prove intact.

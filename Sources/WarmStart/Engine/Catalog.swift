@@ -25,16 +25,20 @@ final class Catalog {
   /// The largest stamp seen.
   var lastStamp: UInt64 = 0
   /// Every damaged place met so far, at most `damageLimit`.
-  private(set) var damage: [Damage] = []
-  private(set) var tornTails = 0
+  var damage: [Damage] = []
+  /// The segments that have any, whether it is told above or not.
+  var damagedSegments: Set<SegmentID> = []
+  var tornTails = 0
   /// Records that could not be read: they fill no slot.
-  private var unreadable: Set<Spot> = []
+  var unreadable: Set<Spot> = []
+  /// The removals of each segment, by its number: their keys, by their offsets.
+  var removals: [UInt32: [UInt64: Fingerprint]] = [:]
   /// Segments that a compaction replaced: what they hold does not count, even while they are there.
   private var replaced: Set<SegmentID> = []
   /// Segments that cannot be used, so that they are not tried again and again.
-  private var refused: Set<SegmentID> = []
+  var refused: Set<SegmentID> = []
   /// Logs of which a power cut left nothing.
-  private(set) var headless: Set<SegmentID> = []
+  var headless: Set<SegmentID> = []
   /// Keys whose slots must be filled anew from all records.
   var unsettled: Set<Fingerprint> = []
   /// Keys that a removal has unsettled since this was last emptied.
@@ -43,8 +47,8 @@ final class Catalog {
   var unsettleable: Set<Fingerprint> = []
   /// Why they could not be.
   var unsettledBecause: StoreError?
-  /// Keys removed since a merge began; nil while there is none.
-  var removedSince: Set<Fingerprint>?
+  /// Keys removed, or with a record set aside, since a merge began; nil while there is none.
+  var changedSince: Set<Fingerprint>?
   /// Records whose payloads a merge has found intact.
   var verified: Set<Spot> = []
   private var watch = DirectoryWatch()
@@ -63,7 +67,7 @@ final class Catalog {
     var offset: UInt64
   }
 
-  private static let damageLimit = 1000
+  static let damageLimit = 1000
   static let attempts = 64
   /// Names in one directory; far beyond any store, and bounded in memory.
   static let nameLimit = 1 << 22
@@ -254,6 +258,11 @@ final class Catalog {
     segments[segment.id] = nil
     segment.file = nil
     byNumber[Int(segment.number)] = nil
+    // What its removals covered counts again, unless another segment has them too.
+    for key in removals.removeValue(forKey: segment.number)?.values ?? [:].values {
+      index.forgetRemoval(key)
+      unsettled.insert(key)
+    }
     guard index.liveBytes[segment.number, default: 0] > 0 else { return }
     index.forEachKey { key, places in
       if places.contains(where: { $0.place.segment == segment.number }) { unsettled.insert(key) }
@@ -311,16 +320,11 @@ final class Catalog {
     forget(segment.id)
   }
 
-  /// What was known of a segment does not hold: the next refresh reads it anew. With a removal that may
-  /// be gone everything else that is known is in doubt.
+  /// What was known of a segment does not hold: the next refresh reads it anew.
   func forget(_ id: SegmentID) {
     guard let segment = segments[id], segment !== own else { return }
     live.removeAll { $0 === segment }
     drop(segment)
-    if segment.removalCount > 0 {
-      unsettled.formUnion(index.removedKeys)
-      index.forgetRemovals()
-    }
     watch.invalidate()
   }
 
@@ -350,89 +354,5 @@ final class Catalog {
       openSegments.remove(at: oldest).file = nil
     }
     openSegments.append(segment)
-  }
-
-  // MARK: Records
-
-  /// Takes one record into account.
-  func take(_ header: RecordHeader, at offset: UInt64, in segment: Segment) {
-    take(
-      kind: header.kind, key: header.key, stamp: header.stamp,
-      writeSeconds: UInt32(clamping: header.writeTime / 1_000_000_000), offset: offset, in: segment
-    ) {
-      guard let producer = index.producerNumber(header.producer) else { return nil }
-      return Place(
-        stamp: header.stamp, objective: header.objective, segment: segment.number, offset: offset,
-        storedLength: header.storedLength, headerLength: header.length,
-        isFinal: header.kind == .final, producer: producer,
-        originSegment: index.originNumber(header.origin.segment),
-        originNumber: header.origin.number)
-    }
-  }
-
-  func take(
-    kind: RecordKind, key: Fingerprint, stamp: UInt64, writeSeconds: UInt32, offset: UInt64,
-    in segment: Segment, place: () -> Place?
-  ) {
-    lastStamp = max(lastStamp, stamp)
-    guard !unreadable.contains(Spot(segment: segment.number, offset: offset)) else { return }
-    switch kind {
-    case .checkpoint, .final:
-      guard let place = place() else {
-        return report(
-          Damage(segment: segment.name, offset: offset, length: 0, what: "too many producers"))
-      }
-      index.insert(key, place, saved: writeSeconds)
-    case .removal:
-      removedSince?.insert(key)
-      if index.remove(key, through: stamp) {
-        unsettled.insert(key)
-        hasUnsettled.insert(key)
-      }
-    case .accessMark:
-      index.insertMark(key, at: writeSeconds)
-    }
-  }
-
-  /// A record proved damaged: from now on it fills no slot, and what it hid comes forward.
-  func setAside(_ place: Place, key: Fingerprint, what: String) throws(StoreError) {
-    unreadable.insert(Spot(segment: place.segment, offset: place.offset))
-    if let segment = segment(place.segment) {
-      report(
-        Damage(
-          segment: segment.name, offset: place.offset, length: UInt64(place.recordLength),
-          what: what, key: key))
-    }
-    unsettled.insert(key)
-    try refresh()
-  }
-
-  /// Whether the record there proved damaged.
-  func isUnreadable(_ offset: UInt64, in segment: UInt32) -> Bool {
-    unreadable.contains(Spot(segment: segment, offset: offset))
-  }
-
-  /// Whether a record of the segment proved damaged.
-  func hasUnreadable(in segment: UInt32) -> Bool { unreadable.contains { $0.segment == segment } }
-
-  /// Whether there are segments of which nobody knows what they hold.
-  var hasUnknownSegments: Bool { !refused.isEmpty || skippedBecause != nil }
-
-  /// The segment is left alone from now on.
-  func refuse(_ id: SegmentID) { refused.insert(id) }
-
-  /// There is nothing in it, and there never was.
-  func noteHeadless(_ id: SegmentID) { headless.insert(id) }
-
-  func report(_ found: Damage) {
-    guard damage.count < Self.damageLimit, !damage.contains(found) else { return }
-    damage.append(found)
-    options.logger?.warning("damage: \(found)")
-  }
-
-  func noteTorn(_ gaps: [Replay.Gap], in segment: Segment) {
-    guard !gaps.isEmpty else { return }
-    tornTails += 1
-    options.logger?.debug("torn tail of a crash in \(segment.name) at \(gaps[0].range.lowerBound)")
   }
 }

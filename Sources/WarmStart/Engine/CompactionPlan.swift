@@ -8,16 +8,14 @@ struct SegmentFigures {
   /// Bytes of what a merge would keep, its share of the footer included: an estimate.
   var keptBytes: UInt64
   var recordCount: Int
+  /// Whether it is not what was written, and so is to be set aside.
+  var isDamaged: Bool
 
   /// Bytes that a merge gives back.
   var wasteBytes: UInt64 { fileBytes - min(keptBytes, fileBytes) }
 
-  init(id: SegmentID, fileBytes: UInt64, keptBytes: UInt64, recordCount: Int) {
-    self.id = id
-    self.fileBytes = fileBytes
-    self.keptBytes = keptBytes
-    self.recordCount = recordCount
-  }
+  /// Whether a merge of this segment alone is worth it.
+  var isWorthAlone: Bool { isDamaged || 32 * wasteBytes >= fileBytes }
 }
 
 /// Chooses the segments of one merge.
@@ -26,28 +24,41 @@ struct CompactionPlan {
   /// Bytes that an output should not exceed.
   var outputLimit: UInt64
 
+  /// Segments of one merge: their files are open all at once.
+  static let mostVictims = 128
+
   /// Groups of segments, each to be merged into one, so that little waste and no needless segment is
-  /// left.
+  /// left. Those come first of which nothing is kept: they need no space.
   func everything() -> [[SegmentFigures]] {
     var groups: [[SegmentFigures]] = []
-    var rest = closed.filter {
+    let worth = closed.filter {
       32 * $0.wasteBytes >= $0.fileBytes || 2 * $0.keptBytes <= outputLimit
     }
-    .sorted { $0.id < $1.id }
+    var rest = worth.sorted { $0.id < $1.id }
+    let empty = rest.filter { $0.keptBytes == 0 }
+    rest.removeAll { $0.keptBytes == 0 }
+    groups += empty.batches(of: Self.mostVictims).map(Array.init)
     while !rest.isEmpty {
       let group = take(rest)
       rest.removeAll { segment in group.contains { $0.id == segment.id } }
-      let isWorth = group.count > 1 || 32 * group[0].wasteBytes >= group[0].fileBytes
-      if isWorth { groups.append(group) }
+      if group.count > 1 || group[0].isWorthAlone { groups.append(group) }
     }
     return groups
+  }
+
+  /// Whether there are fewer segments than before, or they take less space, or damage has been found
+  /// meanwhile: then another look may be worth it.
+  func promisesMore(than before: CompactionPlan) -> Bool {
+    let bytes = { (plan: CompactionPlan) in plan.closed.reduce(0) { $0 + $1.fileBytes } }
+    return closed.count < before.closed.count || bytes(self) < bytes(before)
+      || closed.contains(where: \.isDamaged)
   }
 
   /// As many of the segments, in this order, as fit into one output; at least one.
   private func take(_ segments: [SegmentFigures]) -> [SegmentFigures] {
     var chosen: [SegmentFigures] = []
     var (bytes, records) = (0 as UInt64, 0)
-    for segment in segments where chosen.count < FormatLimits.replaced {
+    for segment in segments where chosen.count < Self.mostVictims {
       let fits =
         bytes + segment.keptBytes <= outputLimit
         && records + segment.recordCount <= FormatLimits.records

@@ -33,16 +33,8 @@ final class Compactor {
   struct Control {
     /// Bytes a second that are read at most; 0 for as fast as it goes.
     var pace: UInt64 = 0
-    /// Whether to leave off where it is.
-    var isCancelled: @Sendable () -> Bool = { false }
     /// Hears of the bytes read.
     var progress: (UInt64) -> Void = { _ in }
-  }
-
-  /// Why a compaction ended before it was done.
-  enum Stop: Error {
-    case cancelled
-    case failed(StoreError)
   }
 
   let engine: Engine
@@ -63,6 +55,8 @@ final class Compactor {
     do throws(FileError) {
       lockFile = try Self.openLockFile(engine)
       guard try lockFile.tryLock(.exclusive) else { return nil }
+      // Somebody deleted it between the two, and others take another one.
+      guard try lockFile.linkCount() > 0 else { return nil }
     } catch { throw .file(error) }
   }
 
@@ -87,20 +81,20 @@ final class Compactor {
 
   /// Clears away what a compaction left that did not come to its end: its temporary files, and segments
   /// that a published one replaced.
-  func clearAway() throws(Stop) {
+  func clearAway() throws(StoreError) {
     let engine = engine
     let (temporaries, headless) = try withCatalog { catalog in
       (catalog.temporaries, catalog.headless.sorted())
     }
     for name in temporaries { unlinkUnlessLocked(name) }
     for id in headless { unlinkUnlessLocked(SegmentName(id: id, phase: .log)) }
-    let names = try attempt { () throws(FileError) in
+    let names = try StoreError.wrapping { () throws(FileError) in
       try engine.directory.list(limit: Catalog.nameLimit).compactMap { SegmentName($0) }
     }
     let left = try withCatalog { catalog in catalog.replacedButPresent(among: names) }
     guard !left.isEmpty else { return }
     // The name of what replaced them must be there to stay, before they go.
-    try attempt { () throws(FileError) in
+    try StoreError.wrapping { () throws(FileError) in
       try engine.directory.sync()
       for name in left.sorted(by: { $0.id < $1.id }) { try unlinkIfPresent(name.description) }
       try engine.directory.sync()
@@ -124,80 +118,90 @@ final class Compactor {
 
   // MARK: Merging
 
-  /// Merges segments into one that has what must be kept of them. Gives whether the files take less
-  /// space, or are fewer, than before.
-  @discardableResult
-  func merge(_ figures: [SegmentFigures]) throws(Stop) -> Bool {
-    try merge(figures.map(\.id))
+  /// Merges segments into one that has what must be kept of them. Where a segment cannot be read, or an
+  /// output is too much for the disk, smaller merges are tried; the first error is thrown in the end.
+  func merge(_ ids: [SegmentID]) throws(StoreError) {
+    do throws(Merge.Outcome) { return try mergeWhole(ids) } catch {
+      switch error {
+      case .failed(let error):
+        guard ids.count > 1, error.mayBeOfOneSegment else { throw error }
+        var other: StoreError?
+        for half in Self.halves(ids) {
+          do throws(StoreError) { try merge(half) } catch { other = other ?? error }
+        }
+        throw other ?? error
+      case .tooMuch:
+        guard ids.count > 1 else {
+          throw .unreadableDirectory(path: engine.path, why: "\(ids[0]) has too many producers")
+        }
+        for half in Self.halves(ids) { try merge(half) }
+      case .damaged:
+        throw .unreadableDirectory(path: engine.path, why: "its damage keeps growing")
+      }
+    }
   }
 
-  private func merge(_ ids: [SegmentID]) throws(Stop) -> Bool {
+  private static func halves(_ ids: [SegmentID]) -> [[SegmentID]] {
+    [Array(ids[..<(ids.count / 2)]), Array(ids[(ids.count / 2)...])]
+  }
+
+  private func mergeWhole(_ ids: [SegmentID]) throws(Merge.Outcome) {
     // Each turn takes damaged records out of the running, so that this ends.
-    for _ in 0..<Catalog.attempts {
-      let merge = try Merge(self, ids)
-      guard !merge.victims.isEmpty else { return false }
-      let output: MergeOutput?
+    for turn in 1...Catalog.attempts {
+      let merge: Merge
+      do throws(StoreError) { merge = try Merge(self, ids) } catch { throw .failed(error) }
+      guard !merge.victims.isEmpty else { return }
       do throws(Merge.Outcome) {
         try merge.select()
-        output = try merge.copy()
+        let output = try merge.copy()
+        do throws(StoreError) { return try publish(merge, output) } catch { throw .failed(error) }
       } catch {
-        switch error {
-        case .stop(let stop): throw stop
-        case .damaged(let records):
-          for record in records { try setAside(record) }
-          continue
-        case .tooMany: return try mergeHalves(ids)
-        }
+        guard case .damaged(let records) = error, turn < Catalog.attempts else { throw error }
+        do throws(StoreError) { try setAside(records) } catch { throw .failed(error) }
       }
-      return try publish(merge, output)
     }
-    throw .failed(
-      .unreadableDirectory(path: engine.path, why: "too many damaged records in one segment"))
   }
 
-  /// One segment always fits into one.
-  private func mergeHalves(_ ids: [SegmentID]) throws(Stop) -> Bool {
-    guard ids.count > 1 else { return false }
-    let half = ids.count / 2
-    let first = try merge(Array(ids[..<half]))
-    let second = try merge(Array(ids[half...]))
-    return first || second
-  }
-
-  private func setAside(_ record: Merge.DamagedRecord) throws(Stop) {
+  private func setAside(_ records: [Merge.DamagedRecord]) throws(StoreError) {
     try withCatalog { catalog throws(StoreError) in
-      try catalog.setAside(record.place, key: record.key, what: record.what)
+      for record in records {
+        try catalog.setAside(record.place, key: record.key, what: record.what)
+      }
     }
   }
 
-  private func publish(_ merge: Merge, _ output: MergeOutput?) throws(Stop) -> Bool {
+  private func publish(_ merge: Merge, _ output: MergeOutput?) throws(StoreError) {
     let directory = engine.directory
     let damaged = merge.victims.filter(\.isDamaged)
     do throws(FileError) {
-      try output?.publish()
+      guard try lockFile.linkCount() > 0 else {
+        throw FileError(.lock, path: lockFile.path, errno: ENOENT)
+      }
+      // What is relied on must have its name for good before anything goes.
+      if let output { try output.publish() } else { try directory.sync() }
       for victim in damaged {
         report.quarantined.append(
           try directory.setAside(
-            victim.name, into: Self.quarantine, permissions: engine.options.permissions))
+            victim.source.name, into: Self.quarantine, permissions: engine.options.permissions))
       }
-      for victim in merge.victims where !victim.isDamaged { try unlinkIfPresent(victim.name) }
+      for victim in merge.victims where !victim.isDamaged {
+        try unlinkIfPresent(victim.source.name)
+      }
       try directory.sync()
       // It is of no use once what it replaced is gone for good.
       if let output, output.recordCount == 0 { try unlinkIfPresent(output.name) }
     } catch {
       output?.discard()
-      throw .failed(.file(error))
+      throw .file(error)
     }
-    let before = merge.victims.reduce(0) { $0 + $1.fileBytes }
-    let after = output.map { $0.recordCount == 0 ? 0 : $0.length } ?? 0
     report.mergedSegments += merge.victims.count
-    report.mergedBytes += before
+    report.mergedBytes += merge.victims.reduce(0) { $0 + $1.fileBytes }
     report.copiedRecords += output?.recordCount ?? 0
-    report.copiedBytes += after
+    report.copiedBytes += output.map { $0.recordCount == 0 ? 0 : $0.length } ?? 0
+    let ids = Set(damaged.map(\.source.id))
     report.damage += try withCatalog { catalog in
-      catalog.damage.filter { found in damaged.contains { $0.name == found.segment } }
+      catalog.damage.filter { SegmentName($0.segment).map { ids.contains($0.id) } ?? false }
     }
-    return after + before / 8 < before || merge.victims.count > 1
   }
 
   // MARK: Helpers
@@ -205,32 +209,29 @@ final class Compactor {
   /// Runs `body` with the catalog as it is, fresh.
   func withCatalog<Value>(
     _ body: (Catalog) throws(StoreError) -> Value
-  ) throws(Stop) -> Value {
-    do throws(StoreError) {
-      return try engine.stateLock.withLock { () throws(StoreError) in
-        try engine.catalog.refreshForAllKeys()
-        return try body(engine.catalog)
-      }
-    } catch { throw .failed(error) }
-  }
-
-  func attempt<Value>(_ body: () throws(FileError) -> Value) throws(Stop) -> Value {
-    do throws(FileError) { return try body() } catch { throw .failed(.file(error)) }
+  ) throws(StoreError) -> Value {
+    try engine.stateLock.withLock { () throws(StoreError) in
+      try engine.catalog.refreshForAllKeys()
+      return try body(engine.catalog)
+    }
   }
 
   /// Bytes were read: waits if that was faster than it should be.
-  func took(_ bytes: Int) throws(Stop) {
+  func took(_ bytes: Int) {
     readBytes += UInt64(bytes)
     control.progress(readBytes)
-    if control.isCancelled() { throw .cancelled }
     guard control.pace > 0 else { return }
     let due = UInt64(Double(readBytes) / Double(control.pace) * 1e9)
-    while true {
-      let passed = engine.host.monotonicClock() - started
-      guard passed < due else { return }
-      // In short naps, so that a store that closes need not wait.
-      engine.host.sleep(min(due - passed, 20_000_000))
-      if control.isCancelled() { throw .cancelled }
-    }
+    let passed = engine.host.monotonicClock() - started
+    if passed < due { engine.host.sleep(due - passed) }
+  }
+}
+
+extension StoreError {
+  /// Whether a merge of fewer segments may do where this one failed.
+  fileprivate var mayBeOfOneSegment: Bool {
+    guard case .file(let error) = self else { return false }
+    return error.operation == .read && error.isDiskError
+      || [ENOSPC, EDQUOT, EFBIG].contains(error.errno)
   }
 }

@@ -4,20 +4,15 @@
 final class Copier {
   /// Why a record was not copied.
   enum Failure: Error {
-    case stop(Compactor.Stop)
+    case failed(StoreError)
     /// It is not what was written: which part.
     case damaged(String)
   }
 
   private let compactor: Compactor
-  private let file: any File
-  private let header: SegmentHeader
-  /// Of a sealed segment: its footer has copies of the headers.
-  private let sealedID: SegmentID?
-  /// Whether the footer's copy of a header was needed, and of which.
-  private(set) var usedSpare = false
-  /// See ``usedSpare``.
-  private(set) var spareAt: UInt64 = 0
+  private let source: OpenSegment
+  /// Where the first header is that is damaged in its place, and was taken from the footer.
+  private(set) var spareAt: UInt64?
 
   private let window: UnsafeMutableRawBufferPointer
   private var windowStart: UInt64 = 0
@@ -25,11 +20,9 @@ final class Copier {
 
   private static let windowLength = 1 << 20
 
-  init(_ compactor: Compactor, _ file: any File, _ header: SegmentHeader, _ sealedID: SegmentID?) {
+  init(_ compactor: Compactor, _ source: OpenSegment) {
     self.compactor = compactor
-    self.file = file
-    self.header = header
-    self.sealedID = sealedID
+    self.source = source
     window = .allocate(byteCount: Self.windowLength, alignment: 16)
   }
 
@@ -64,14 +57,12 @@ final class Copier {
     _ bytes: UnsafeRawBufferPointer, _ record: Merge.Kept
   ) throws(Failure) -> RecordHeader {
     do throws(FormatError) {
-      return try RecordHeader.decode(bytes.bytes, offset: record.offset, salt: header.salt)
+      return try RecordHeader.decode(bytes.bytes, offset: record.offset, salt: source.header.salt)
     } catch {
-      guard let sealedID,
-        let spare = SegmentReader(file: file, id: sealedID)
-          .spareHeader(at: record.offset, key: record.key)
+      guard source.isSealed,
+        let spare = source.reader.spareHeader(at: record.offset, key: record.key)
       else { throw .damaged("record header") }
-      if !usedSpare { spareAt = record.offset }
-      usedSpare = true
+      spareAt = spareAt ?? record.offset
       return spare
     }
   }
@@ -84,11 +75,11 @@ final class Copier {
     let available = isInside ? windowCount - Int(offset - windowStart) : 0
     if available < count, !orLess || available == 0 {
       do throws(FileError) {
-        windowCount = try file.read(
+        windowCount = try source.file.read(
           into: UnsafeMutableRawBufferPointer(rebasing: window[..<max(ahead, count)]), at: offset)
-      } catch { throw .stop(.failed(.file(error))) }
+      } catch { throw .failed(.file(error)) }
       windowStart = offset
-      do throws(Compactor.Stop) { try compactor.took(windowCount) } catch { throw .stop(error) }
+      compactor.took(windowCount)
     }
     let start = Int(offset - windowStart)
     let got = min(count, windowCount - start)
@@ -99,6 +90,6 @@ final class Copier {
   }
 
   private func give(_ body: () throws(FileError) -> Void) throws(Failure) {
-    do throws(FileError) { try body() } catch { throw .stop(.failed(.file(error))) }
+    do throws(FileError) { try body() } catch { throw .failed(.file(error)) }
   }
 }

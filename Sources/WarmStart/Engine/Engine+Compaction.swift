@@ -26,26 +26,31 @@ extension Engine {
       guard !isClosed else { throw .closed(path: path) }
       if writer != nil { sealWriter() }
     }
-    try evictExpired()
-    var inner = Compactor.Control(pace: control.pace)
+    var failures: [StoreError] = []
+    // On a full disk no removal can be written; what is dead already may still go.
+    do throws(StoreError) { try evictExpired() } catch { failures.append(error) }
     let total = try plan().everything().joined().reduce(0) { $0 + $1.fileBytes }
-    inner.progress = { control.progress(min($0, total), total) }
-    let compactor = try waitForCompactor(inner)
+    let compactor = try waitForCompactor(
+      Compactor.Control(
+        pace: control.pace, progress: { control.progress(min($0, total), total) }))
     defer { compactor.finish() }
-    do throws(Compactor.Stop) {
-      try compactor.clearAway()
-      // What a removal covers goes first; then the removal may go too.
-      for _ in 0..<2 {
-        for group in try plan(compactor).everything() { try compactor.merge(group) }
+    try compactor.clearAway()
+    // What a removal covers goes first; then the removal may go too, and outputs may be merged again.
+    for _ in 0..<Self.mostPasses {
+      let before = try plan()
+      for group in before.everything() {
+        do throws(StoreError) { try compactor.merge(group.map(\.id)) } catch {
+          failures.append(error)
+        }
       }
-    } catch {
-      switch error {
-      case .failed(let error): throw error
-      case .cancelled: break
-      }
+      guard failures.isEmpty, try plan().promisesMore(than: before) else { break }
     }
+    if let first = failures.first { throw first }
     return compactor.report
   }
+
+  /// More than a directory of any size needs.
+  private static let mostPasses = 4
 
   /// What a compaction would merge: how many segments, bytes of their files, and bytes of what would be
   /// left of them, as far as the index tells.
@@ -68,13 +73,8 @@ extension Engine {
 
   private func plan() throws(StoreError) -> CompactionPlan {
     try withFreshCatalog { catalog in
-      CompactionPlan(
-        closed: catalog.closedSegments.map(catalog.figures), outputLimit: options.segmentLimit)
+      CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
     }
-  }
-
-  private func plan(_ compactor: Compactor) throws(Compactor.Stop) -> CompactionPlan {
-    do throws(StoreError) { return try plan() } catch { throw .failed(error) }
   }
 
   private func waitForCompactor(

@@ -31,7 +31,7 @@ extension Engine {
         let record = try read(chosen, key: key)
         return Answer(
           record: record, place: chosen.place.place, slots: chosen.place.slots,
-          segment: chosen.name)
+          segment: chosen.segment.name)
       } catch {
         switch error {
         case .file(let error) where error.isStale && stale < Catalog.attempts:
@@ -52,11 +52,7 @@ extension Engine {
 
   private struct Chosen {
     var place: SlottedPlace
-    var file: any File
-    var id: SegmentID
-    var salt: UInt64
-    var name: String
-    var isSealed: Bool
+    var segment: OpenSegment
   }
 
   private func choose(
@@ -71,8 +67,7 @@ extension Engine {
         else { return nil }
         if countsAsUse { noteUse(key) }
         return Chosen(
-          place: place, file: try catalog.file(of: segment), id: segment.id,
-          salt: segment.header.salt, name: segment.name, isSealed: segment.phase == .sealed)
+          place: place, segment: OpenSegment(segment, file: try catalog.file(of: segment)))
       }
     }
   }
@@ -99,19 +94,19 @@ extension Engine {
     _ chosen: Chosen, key: Fingerprint
   ) throws(SegmentReader.RecordFailure) -> ReadRecord {
     let place = chosen.place.place
-    let reader = SegmentReader(file: chosen.file, id: chosen.id)
+    let (segment, reader) = (chosen.segment, chosen.segment.reader)
     var usedSpare = false
     let record = try reader.record(
       at: place.offset, headerLength: place.headerLength, storedLength: place.storedLength,
-      salt: chosen.salt, payloadLimit: options.payloadLimit
+      salt: segment.header.salt, payloadLimit: options.payloadLimit
     ) {
       usedSpare = true
-      return chosen.isSealed ? reader.spareHeader(at: place.offset, key: key) : nil
+      return segment.isSealed ? reader.spareHeader(at: place.offset, key: key) : nil
     }
     guard record.header.key == key, record.header.stamp == place.stamp else {
       throw .damaged("record of another key")
     }
-    if usedSpare { reportHeader(of: place, key: key, in: chosen.name) }
+    if usedSpare { reportHeader(of: place, key: key, in: segment.name) }
     return record
   }
 

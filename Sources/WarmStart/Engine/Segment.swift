@@ -78,3 +78,32 @@ final class Segment {
     newestStamp = 0
   }
 }
+
+/// A segment whose file is open, by itself: good for as long as somebody has it, whatever becomes of the
+/// catalog's.
+struct OpenSegment {
+  var id: SegmentID
+  var number: UInt32
+  var name: String
+  var header: SegmentHeader
+  var isSealed: Bool
+  var file: any File
+
+  init(_ segment: Segment, file: any File) {
+    id = segment.id
+    number = segment.number
+    name = segment.name
+    header = segment.header
+    isSealed = segment.phase == .sealed
+    self.file = file
+  }
+
+  var reader: SegmentReader { SegmentReader(file: file, id: id) }
+
+  /// The footer, if it has one that is intact.
+  func footer() throws(StoreError) -> Footer? {
+    guard isSealed else { return nil }
+    let size = try StoreError.wrapping { () throws(FileError) in try file.size() }
+    return try reader.footer(fileSize: size).footer
+  }
+}

@@ -142,14 +142,12 @@ package struct Index: Sendable {
     }
   }
 
-  /// The keys of which something was removed.
-  package var removedKeys: [Fingerprint] {
-    states.compactMap { $0.value.removedThrough > 0 ? table.keys[$0.key] : nil }.sorted()
-  }
-
-  /// Forgets all removals, before they are taken into account anew.
-  package mutating func forgetRemovals() {
-    for number in states.keys { states[number]!.removedThrough = 0 }
+  /// Forgets the removals of a key, before they are taken into account anew.
+  package mutating func forgetRemoval(_ key: Fingerprint) {
+    guard let number = table.number(of: key), places[number].segment == Self.elsewhere else {
+      return
+    }
+    states[number]!.removedThrough = 0
   }
 
   // MARK: Questions

@@ -1,0 +1,87 @@
+// Records as they come in from segments, and those that prove damaged.
+
+internal import Logging
+
+extension Catalog {
+  /// Takes one record into account.
+  func take(_ header: RecordHeader, at offset: UInt64, in segment: Segment) {
+    take(
+      kind: header.kind, key: header.key, stamp: header.stamp,
+      writeSeconds: UInt32(clamping: header.writeTime / 1_000_000_000), offset: offset, in: segment
+    ) {
+      guard let producer = index.producerNumber(header.producer) else { return nil }
+      return Place(
+        stamp: header.stamp, objective: header.objective, segment: segment.number, offset: offset,
+        storedLength: header.storedLength, headerLength: header.length,
+        isFinal: header.kind == .final, producer: producer,
+        originSegment: index.originNumber(header.origin.segment),
+        originNumber: header.origin.number)
+    }
+  }
+
+  func take(
+    kind: RecordKind, key: Fingerprint, stamp: UInt64, writeSeconds: UInt32, offset: UInt64,
+    in segment: Segment, place: () -> Place?
+  ) {
+    lastStamp = max(lastStamp, stamp)
+    guard !unreadable.contains(Spot(segment: segment.number, offset: offset)) else { return }
+    switch kind {
+    case .checkpoint, .final:
+      guard let place = place() else {
+        return report(
+          Damage(segment: segment.name, offset: offset, length: 0, what: "too many producers"))
+      }
+      index.insert(key, place, saved: writeSeconds)
+    case .removal:
+      removals[segment.number, default: [:]][offset] = key
+      changedSince?.insert(key)
+      if index.remove(key, through: stamp) {
+        unsettled.insert(key)
+        hasUnsettled.insert(key)
+      }
+    case .accessMark:
+      index.insertMark(key, at: writeSeconds)
+    }
+  }
+
+  /// A record proved damaged: from now on it fills no slot, and what it hid comes forward.
+  func setAside(_ place: Place, key: Fingerprint, what: String) throws(StoreError) {
+    unreadable.insert(Spot(segment: place.segment, offset: place.offset))
+    changedSince?.insert(key)
+    if let segment = segment(place.segment) {
+      report(
+        Damage(
+          segment: segment.name, offset: place.offset, length: UInt64(place.recordLength),
+          what: what, key: key))
+    }
+    unsettled.insert(key)
+    try refresh()
+  }
+
+  /// Whether the record there proved damaged.
+  func isUnreadable(_ offset: UInt64, in segment: UInt32) -> Bool {
+    unreadable.contains(Spot(segment: segment, offset: offset))
+  }
+
+  /// Whether there are segments of which nobody knows what they hold.
+  var hasUnknownSegments: Bool { !refused.isEmpty || skippedBecause != nil }
+
+  /// The segment is left alone from now on.
+  func refuse(_ id: SegmentID) { refused.insert(id) }
+
+  /// There is nothing in it, and there never was.
+  func noteHeadless(_ id: SegmentID) { headless.insert(id) }
+
+  func report(_ found: Damage) {
+    if let id = SegmentName(found.segment)?.id { damagedSegments.insert(id) }
+    guard damage.count < Self.damageLimit, !damage.contains(found) else { return }
+    damage.append(found)
+    options.logger?.warning("damage: \(found)")
+  }
+
+  func noteTorn(_ gaps: [Replay.Gap], in segment: Segment) {
+    guard !gaps.isEmpty else { return }
+    tornTails += 1
+    options.logger?.debug("torn tail of a crash in \(segment.name) at \(gaps[0].range.lowerBound)")
+  }
+}

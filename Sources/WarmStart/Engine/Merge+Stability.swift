@@ -1,0 +1,74 @@
+// What is not on stable storage yet makes nothing dead: a power cut could take both.
+
+extension Merge {
+  /// Finds the keys of which something is not on stable storage, and what counts without that.
+  func findUnstable() throws(StoreError) {
+    let numbers = view.victims
+    var keys: Set<Fingerprint> = []
+    let logs = try compactor.withCatalog {
+      catalog throws(StoreError) -> [(log: OpenSegment, range: Range<UInt64>)] in
+      var logs: [(log: OpenSegment, range: Range<UInt64>)] = []
+      for segment in catalog.segments.values.sorted(by: { $0.id < $1.id }) {
+        view.ends[segment.number] = segment.phase == .sealed ? .max : segment.tail
+        guard segment.phase == .log, !numbers.contains(segment.number) else { continue }
+        let start = max(segment.syncedBytes, segment.header.recordsStart)
+        guard start < segment.tail else { continue }
+        logs.append((try catalog.opened(segment), start..<segment.tail))
+      }
+      keys = catalog.unsyncedRemovals
+      catalog.changedSince = []
+      return logs
+    }
+    for (log, range) in logs {
+      try StoreError.wrapping { () throws(FileError) in
+        try Self.forEachKey(in: log, range) { keys.insert($0) }
+      }
+    }
+    guard !keys.isEmpty, compactor.engine.host.compactionFlaw != .unsyncedMakesDead else { return }
+    view.unstable = try stableSlots(of: keys)
+  }
+
+  private static func forEachKey(
+    in log: OpenSegment, _ range: Range<UInt64>, _ body: (Fingerprint) -> Void
+  ) throws(FileError) {
+    let scanner = SegmentScanner(file: log.file, salt: log.header.salt, end: range.upperBound)
+    var offset = range.lowerBound
+    while offset < range.upperBound {
+      switch try scanner.look(at: offset) {
+      case .record(let record):
+        body(record.header.key)
+        offset = record.end
+      case .unknown(let length), .impossible(let length, _): offset += length
+      case .beyond, .nothing:
+        offset = try scanner.nextHeader(from: offset + 8) ?? range.upperBound
+      }
+    }
+  }
+
+  private func stableSlots(
+    of keys: Set<Fingerprint>
+  ) throws(StoreError) -> [Fingerprint: [Place]] {
+    let ids = try compactor.withCatalog { catalog in catalog.segments.keys.sorted() }
+    var records: [(header: RecordHeader, segment: UInt32, offset: UInt64)] = []
+    let numbers = view.victims
+    for id in ids {
+      // One at a time, so that others get at the catalog in between.
+      try compactor.withCatalog { catalog throws(StoreError) in
+        try catalog.untilPresent { catalog throws(Catalog.Interruption) in
+          guard let segment = catalog.segments[id] else { return }
+          // What is copied is on stable storage then.
+          let isStable = segment.phase == .sealed || numbers.contains(segment.number)
+          var found: [(header: RecordHeader, segment: UInt32, offset: UInt64)] = []
+          try catalog.forEachRecord(of: keys, in: segment) { header, offset in
+            let end = offset + UInt64(header.recordLength)
+            if isStable || end <= segment.syncedBytes {
+              found.append((header, segment.number, offset))
+            }
+          }
+          records += found
+        }
+      }
+    }
+    return try compactor.withCatalog { catalog in catalog.stableSlots(of: keys, records) }
+  }
+}
