@@ -15,6 +15,9 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   /// Gives the error number a read of this file fails with, or nil.
   typealias ReadFault = @Sendable (String) -> Int32?
 
+  /// Gives the error number that removing this name fails with, or nil.
+  typealias UnlinkFault = @Sendable (String) -> Int32?
+
   private let files = POSIXFileSystem()
   private let lock = ThreadLock()
   // Guarded by lock.
@@ -22,6 +25,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var partFault: PartFault?
   private var syncFault: SyncFault?
   private var readFault: ReadFault?
+  private var unlinkFault: UnlinkFault?
   private var dirty: Set<ObjectIdentifier> = []
   private var syncs = 0
   private var directoryTime: Int64?
@@ -31,6 +35,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   /// Makes every directory tell this time, in nanoseconds, whatever changes in it; nil for the true one.
   func setDirectoryTime(_ time: Int64?) { lock.withLock { directoryTime = time } }
   func failSyncs(_ fault: SyncFault?) { lock.withLock { syncFault = fault } }
+  func failUnlinks(_ fault: UnlinkFault?) { lock.withLock { unlinkFault = fault } }
   func failReads(_ fault: ReadFault?) { lock.withLock { readFault = fault } }
 
   /// Files with bytes that were written and not synced.
@@ -67,6 +72,13 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   fileprivate func willRead(_ file: FaultyFile) throws(FileError) {
     let fault = lock.withLock { readFault }
     if let error = fault?(file.path) { throw FileError(.read, path: file.path, errno: error) }
+  }
+
+  fileprivate func willUnlink(_ name: String, in path: String) throws(FileError) {
+    let fault = lock.withLock { unlinkFault }
+    if let error = fault?(name) {
+      throw FileError(.unlink, path: path + "/" + name, errno: error)
+    }
   }
 
   fileprivate func willSync(_ file: FaultyFile) throws(FileError) {
@@ -106,7 +118,10 @@ private final class FaultyDirectory: Directory {
   func rename(_ name: String, to newName: String) throws(FileError) {
     try directory.rename(name, to: newName)
   }
-  func unlink(_ name: String) throws(FileError) { try directory.unlink(name) }
+  func unlink(_ name: String) throws(FileError) {
+    try faults.willUnlink(name, in: path)
+    try directory.unlink(name)
+  }
   func setAside(
     _ name: String, into folder: String, permissions: Permissions
   ) throws(FileError) -> String {
