@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -74,12 +73,4 @@ int ws_list(int directory, bool (*visit)(void *context, const char *name), void 
 done:
   ws_descriptor_close(own, generation);
   return result;
-}
-
-void ws_lower_priority(void) {
-  // Of a thread, not of the process: Linux takes a thread's number here.
-  id_t thread = (id_t)syscall(SYS_gettid);
-  (void)setpriority(PRIO_PROCESS, thread, 10);
-  const long who_process = 1, best_effort_lowest = 2 << 13 | 7;
-  (void)syscall(SYS_ioprio_set, who_process, (long)thread, best_effort_lowest);
 }

@@ -162,8 +162,7 @@ package final class Machine: @unchecked Sendable {
       sleep: { nanoseconds in
         self.advance(nanoseconds)
         self.scheduler.yield()
-      },
-      lowerPriority: {})
+      })
   }
 
   func kill(_ process: SimulatedProcess) {

@@ -28,7 +28,4 @@ int ws_open_at(int directory, const char *name, int flags, uint32_t mode);
 // it returns false.
 int ws_list(int directory, bool (*visit)(void *context, const char *name), void *context);
 
-// Puts the calling thread behind others, for the processor and for the disk, as far as it can.
-void ws_lower_priority(void);
-
 #endif

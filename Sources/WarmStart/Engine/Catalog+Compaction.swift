@@ -150,14 +150,8 @@ extension Catalog {
     where header.kind.isEntry && header.stamp > removed[header.key, default: 0]
       && !isUnreadable(offset, in: segment)
     {
-      guard let producer = index.producerNumber(header.producer) else { continue }
-      places[header.key, default: []].append(
-        Place(
-          stamp: header.stamp, objective: header.objective, segment: segment, offset: offset,
-          storedLength: header.storedLength, headerLength: header.length,
-          isFinal: header.kind == .final, producer: producer,
-          originSegment: index.originNumber(header.origin.segment),
-          originNumber: header.origin.number))
+      guard let place = place(of: header, at: offset, in: segment) else { continue }
+      places[header.key, default: []].append(place)
     }
     let order = index.order
     var slots: [Fingerprint: [Place]] = [:]

@@ -9,14 +9,19 @@ extension Catalog {
       kind: header.kind, key: header.key, stamp: header.stamp,
       writeSeconds: UInt32(clamping: header.writeTime / 1_000_000_000), offset: offset, in: segment
     ) {
-      guard let producer = index.producerNumber(header.producer) else { return nil }
-      return Place(
-        stamp: header.stamp, objective: header.objective, segment: segment.number, offset: offset,
-        storedLength: header.storedLength, headerLength: header.length,
-        isFinal: header.kind == .final, producer: producer,
-        originSegment: index.originNumber(header.origin.segment),
-        originNumber: header.origin.number)
+      place(of: header, at: offset, in: segment.number)
     }
+  }
+
+  /// What the index remembers of an entry; nil if there are too many producers.
+  func place(of header: RecordHeader, at offset: UInt64, in segment: UInt32) -> Place? {
+    guard let producer = index.producerNumber(header.producer) else { return nil }
+    return Place(
+      stamp: header.stamp, objective: header.objective, segment: segment, offset: offset,
+      storedLength: header.storedLength, headerLength: header.length,
+      isFinal: header.kind == .final, producer: producer,
+      originSegment: index.originNumber(header.origin.segment),
+      originNumber: header.origin.number)
   }
 
   func take(

@@ -83,15 +83,16 @@ final class Compactor {
   /// that a published one replaced.
   func clearAway() throws(StoreError) {
     let engine = engine
-    let (temporaries, headless) = try withCatalog { catalog in
+    let (temporaries, headless) = try engine.withFreshCatalog { catalog in
       (catalog.temporaries, catalog.headless.sorted())
     }
-    for name in temporaries { unlinkUnlessLocked(name) }
-    for id in headless { unlinkUnlessLocked(SegmentName(id: id, phase: .log)) }
+    // A creator that finds its file gone, once it has the lock, starts over.
+    let logs = headless.map { SegmentName(id: $0, phase: .log) }
+    for name in temporaries + logs { engine.directory.unlinkUnlessLocked(name.description) }
     let names = try StoreError.wrapping { () throws(FileError) in
       try engine.directory.list(limit: Catalog.nameLimit).compactMap { SegmentName($0) }
     }
-    let left = try withCatalog { catalog in catalog.replacedButPresent(among: names) }
+    let left = try engine.withFreshCatalog { catalog in catalog.replacedButPresent(among: names) }
     guard !left.isEmpty else { return }
     // The name of what replaced them must be there to stay, before they go.
     try StoreError.wrapping { () throws(FileError) in
@@ -99,15 +100,6 @@ final class Compactor {
       for name in left.sorted(by: { $0.id < $1.id }) { try unlinkIfPresent(name.description) }
       try engine.directory.sync()
     }
-  }
-
-  /// A creator that finds its file gone, once it has the lock, starts over.
-  private func unlinkUnlessLocked(_ name: SegmentName) {
-    let directory = engine.directory
-    guard let file = try? directory.open(name.description),
-      (try? file.tryLock(.exclusive)) == true
-    else { return }
-    try? directory.unlink(name.description)
   }
 
   private func unlinkIfPresent(_ name: String) throws(FileError) {
@@ -163,7 +155,7 @@ final class Compactor {
   }
 
   private func setAside(_ records: [Merge.DamagedRecord]) throws(StoreError) {
-    try withCatalog { catalog throws(StoreError) in
+    try engine.withFreshCatalog { catalog throws(StoreError) in
       for record in records {
         try catalog.setAside(record.place, key: record.key, what: record.what)
       }
@@ -199,20 +191,8 @@ final class Compactor {
     report.copiedRecords += output?.recordCount ?? 0
     report.copiedBytes += output.map { $0.recordCount == 0 ? 0 : $0.length } ?? 0
     let ids = Set(damaged.map(\.source.id))
-    report.damage += try withCatalog { catalog in
+    report.damage += try engine.withFreshCatalog { catalog in
       catalog.damage.filter { SegmentName($0.segment).map { ids.contains($0.id) } ?? false }
-    }
-  }
-
-  // MARK: Helpers
-
-  /// Runs `body` with the catalog as it is, fresh.
-  func withCatalog<Value>(
-    _ body: (Catalog) throws(StoreError) -> Value
-  ) throws(StoreError) -> Value {
-    try engine.stateLock.withLock { () throws(StoreError) in
-      try engine.catalog.refreshForAllKeys()
-      return try body(engine.catalog)
     }
   }
 

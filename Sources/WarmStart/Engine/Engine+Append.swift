@@ -294,11 +294,7 @@ extension Engine {
     let now = host.wallClock()
     for name in stateLock.withLock({ catalog.temporaries }) {
       guard name.id.creation < now, now - name.id.creation > Self.abandonedAfter else { continue }
-      let text = name.description
-      guard let file = try? directory.open(text), (try? file.tryLock(.exclusive)) == true else {
-        continue
-      }
-      try? directory.unlink(text)
+      directory.unlinkUnlessLocked(name.description)
     }
   }
 

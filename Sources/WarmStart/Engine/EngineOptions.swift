@@ -31,6 +31,8 @@ package struct EngineOptions: Sendable {
   /// Descriptors of segments that are kept open.
   package var openFiles: Int
   package var logger: Logger?
+  /// A deliberate bug, which a simulation must find; nil everywhere else.
+  package var compactionFlaw: CompactionFlaw?
 
   package init(
     durability: Durability, permissions: Permissions, producer: String, payloadLimit: Int,
@@ -45,4 +47,12 @@ package struct EngineOptions: Sendable {
     self.openFiles = openFiles
     self.logger = logger
   }
+}
+
+/// A deliberate bug of the compactor.
+package enum CompactionFlaw: Sendable {
+  /// What is not on stable storage yet makes something dead.
+  case unsyncedMakesDead
+  /// A removal goes although something older is left.
+  case removalDroppedEarly
 }

@@ -6,7 +6,7 @@ extension Merge {
     var doubts: [(record: Catalog.Candidate, victim: Int)] = []
     let engine = compactor.engine
     engine.stateLock.withLock {
-      for (record, victim) in removals where engine.host.compactionFlaw != .removalDroppedEarly {
+      for (record, victim) in removals where engine.options.compactionFlaw != .removalDroppedEarly {
         switch engine.catalog.verdict(ofRemoval: record, view) {
         case .keep: keep(record, victim)
         case .drop: break
@@ -21,7 +21,8 @@ extension Merge {
     }
     for id in outside where !doubts.isEmpty {
       // One at a time: there may be more of them than files can be open.
-      let footer = try compactor.withCatalog { catalog throws(StoreError) -> OpenSegment? in
+      let footer = try compactor.engine.withFreshCatalog {
+        catalog throws(StoreError) -> OpenSegment? in
         guard let segment = catalog.segments[id] else { return nil }
         return try catalog.opened(segment)
       }?.footer()
@@ -41,7 +42,7 @@ extension Merge {
   private func sealedOutside(olderThan stamp: UInt64) throws(StoreError) -> [SegmentID]? {
     // What is set aside comes back if the disk forgets that: it counts as outside.
     let gone = Set(victims.filter { !$0.isDamaged }.map(\.source.number))
-    return try compactor.withCatalog { catalog -> [SegmentID]? in
+    return try compactor.engine.withFreshCatalog { catalog -> [SegmentID]? in
       guard !catalog.hasUnknownSegments else { return nil }
       let outside = catalog.segments.values.filter {
         !gone.contains($0.number) && $0.oldestStamp <= stamp

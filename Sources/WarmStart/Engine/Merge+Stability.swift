@@ -5,7 +5,7 @@ extension Merge {
   func findUnstable() throws(StoreError) {
     let numbers = view.victims
     var keys: Set<Fingerprint> = []
-    let logs = try compactor.withCatalog {
+    let logs = try compactor.engine.withFreshCatalog {
       catalog throws(StoreError) -> [(log: OpenSegment, range: Range<UInt64>)] in
       var logs: [(log: OpenSegment, range: Range<UInt64>)] = []
       for segment in catalog.segments.values.sorted(by: { $0.id < $1.id }) {
@@ -24,7 +24,9 @@ extension Merge {
         try Self.forEachKey(in: log, range) { keys.insert($0) }
       }
     }
-    guard !keys.isEmpty, compactor.engine.host.compactionFlaw != .unsyncedMakesDead else { return }
+    guard !keys.isEmpty, compactor.engine.options.compactionFlaw != .unsyncedMakesDead else {
+      return
+    }
     view.unstable = try stableSlots(of: keys)
   }
 
@@ -48,12 +50,12 @@ extension Merge {
   private func stableSlots(
     of keys: Set<Fingerprint>
   ) throws(StoreError) -> [Fingerprint: [Place]] {
-    let ids = try compactor.withCatalog { catalog in catalog.segments.keys.sorted() }
+    let ids = try compactor.engine.withFreshCatalog { catalog in catalog.segments.keys.sorted() }
     var records: [(header: RecordHeader, segment: UInt32, offset: UInt64)] = []
     let numbers = view.victims
     for id in ids {
       // One at a time, so that others get at the catalog in between.
-      try compactor.withCatalog { catalog throws(StoreError) in
+      try compactor.engine.withFreshCatalog { catalog throws(StoreError) in
         try catalog.untilPresent { catalog throws(Catalog.Interruption) in
           guard let segment = catalog.segments[id] else { return }
           // What is copied is on stable storage then.
@@ -69,6 +71,7 @@ extension Merge {
         }
       }
     }
-    return try compactor.withCatalog { catalog in catalog.stableSlots(of: keys, records) }
+    return try compactor.engine.withFreshCatalog { catalog in catalog.stableSlots(of: keys, records)
+    }
   }
 }

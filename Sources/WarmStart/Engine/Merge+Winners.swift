@@ -40,7 +40,7 @@ extension Merge {
   private func verify(
     _ records: [(key: Fingerprint, place: Place)], in number: UInt32
   ) throws(StoreError) -> [DamagedRecord] {
-    let (source, toVerify) = try compactor.withCatalog {
+    let (source, toVerify) = try compactor.engine.withFreshCatalog {
       catalog throws(StoreError) -> (OpenSegment?, [(key: Fingerprint, place: Place)]) in
       let toVerify = records.filter { catalog.isToBeVerified($0.place) }
       guard !toVerify.isEmpty, let segment = catalog.segment(number) else { return (nil, toVerify) }

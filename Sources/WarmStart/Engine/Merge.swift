@@ -54,7 +54,7 @@ final class Merge {
 
   init(_ compactor: Compactor, _ ids: [SegmentID]) throws(StoreError) {
     self.compactor = compactor
-    (victims, view) = try compactor.withCatalog { catalog throws(StoreError) in
+    (victims, view) = try compactor.engine.withFreshCatalog { catalog throws(StoreError) in
       try Self.begin(ids, catalog)
     }
     // Those that listed others once must not go before the others are gone for good.

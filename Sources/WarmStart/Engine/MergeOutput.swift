@@ -102,16 +102,3 @@ final class MergeOutput {
   /// Clears it away, before it has its name.
   func discard() { try? directory.unlink(Self.name(header.id, .temporary)) }
 }
-
-extension [UInt8] {
-  /// Hands the bytes to a function that throws.
-  func withBytesThrowing(
-    _ body: (UnsafeRawBufferPointer) throws(FileError) -> Void
-  ) throws(FileError) {
-    var failure: FileError?
-    withUnsafeBytes { bytes in
-      do throws(FileError) { try body(bytes) } catch { failure = error }
-    }
-    if let failure { throw failure }
-  }
-}

@@ -84,11 +84,7 @@ final class SegmentWriter: @unchecked Sendable {
   private static func writeWhole(
     _ bytes: [UInt8], to file: any File, at offset: UInt64
   ) throws(FileError) {
-    var failure: FileError?
-    bytes.withUnsafeBytes { bytes in
-      do throws(FileError) { try file.write(bytes, at: offset) } catch { failure = error }
-    }
-    if let failure { throw failure }
+    try bytes.withBytesThrowing { (bytes) throws(FileError) in try file.write(bytes, at: offset) }
   }
 
   // MARK: Appending

@@ -47,6 +47,14 @@ package protocol Directory: AnyObject, Sendable {
   func sync() throws(FileError)
 }
 
+extension Directory {
+  /// Removes a file that nobody has locked, if that can be done.
+  func unlinkUnlessLocked(_ name: String) {
+    guard let file = try? open(name), (try? file.tryLock(.exclusive)) == true else { return }
+    try? unlink(name)
+  }
+}
+
 /// One open file.
 package protocol File: AnyObject, Sendable {
   /// For messages.
@@ -83,5 +91,18 @@ extension File {
     }
     if let failure { throw failure }
     return bytes.count == count ? bytes : nil
+  }
+}
+
+extension [UInt8] {
+  /// Hands the bytes to a function that throws.
+  func withBytesThrowing(
+    _ body: (UnsafeRawBufferPointer) throws(FileError) -> Void
+  ) throws(FileError) {
+    var failure: FileError?
+    withUnsafeBytes { bytes in
+      do throws(FileError) { try body(bytes) } catch { failure = error }
+    }
+    if let failure { throw failure }
   }
 }

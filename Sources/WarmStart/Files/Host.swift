@@ -15,10 +15,6 @@ package struct Host: Sendable {
   package var threads: any Threads
   /// Halts the thread that calls for this many nanoseconds, or a little longer.
   package var sleep: @Sendable (UInt64) -> Void
-  /// From here on the thread that calls goes behind those that fit.
-  package var lowerPriority: @Sendable () -> Void
-  /// A deliberate bug, which a simulation must find; nil but there.
-  package var compactionFlaw: CompactionFlaw?
   /// Identifies the running program where no producer is named.
   package var executable: @Sendable () -> ExecutableIdentity?
   /// For the names of runs.
@@ -32,8 +28,7 @@ package struct Host: Sendable {
     threads: any Threads,
     executable: @escaping @Sendable () -> ExecutableIdentity?,
     processID: @escaping @Sendable () -> Int32 = { ProcessID.current },
-    sleep: @escaping @Sendable (UInt64) -> Void = Host.halt,
-    lowerPriority: @escaping @Sendable () -> Void = { ws_lower_priority() }
+    sleep: @escaping @Sendable (UInt64) -> Void = Host.halt
   ) {
     self.files = files
     self.wallClock = wallClock
@@ -43,7 +38,6 @@ package struct Host: Sendable {
     self.executable = executable
     self.processID = processID
     self.sleep = sleep
-    self.lowerPriority = lowerPriority
   }
 
   /// The operating system.
@@ -81,14 +75,6 @@ package struct Host: Sendable {
     let (product, hasOverflowed) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
     return hasOverflowed ? .max : product + min(UInt64(max(nanoseconds, 0)), .max - product)
   }
-}
-
-/// A deliberate bug of the compactor.
-package enum CompactionFlaw: Sendable {
-  /// What is not on stable storage yet makes something dead.
-  case unsyncedMakesDead
-  /// A removal goes although something older is left.
-  case removalDroppedEarly
 }
 
 /// What tells one build of a program from another.

@@ -31,6 +31,9 @@ public struct StoreOptions: Sendable {
   /// Descriptors of segments that are kept open for reading; 64.
   public var openFiles: Int = 64
 
+  /// See ``EngineOptions/compactionFlaw``.
+  package var compactionFlaw: CompactionFlaw?
+
   /// The values named above.
   public init() {}
 
@@ -38,12 +41,14 @@ public struct StoreOptions: Sendable {
   private static let longestLife = FormatLimits.stamp / 1_000_000_000
 
   package func engineOptions(host: Host) -> EngineOptions {
-    EngineOptions(
+    var options = EngineOptions(
       durability: durability, permissions: permissions,
       producer: producer ?? host.defaultProducer(),
       payloadLimit: min(max(payloadLimit, 0), FormatLimits.payload),
       segmentLimit: max(min(segmentLimit, sizeBudget / 16, FormatLimits.file / 2), 64 << 10),
       timeToLive: timeToLive > Self.longestLife ? 0 : timeToLive * 1_000_000_000,
       openFiles: max(openFiles, 2), logger: logger)
+    options.compactionFlaw = compactionFlaw
+    return options
   }
 }
