@@ -169,6 +169,21 @@ import WarmStart
     #expect(segments.count == 1)
   }
 
+  @Test func aLargeSegmentWithDamageThatLosesNothingIsSetAsideToo() throws {
+    bench.options.segmentLimit = 64 << 10
+    let store = try bench.open()
+    try store.save(noise(1, count: 60_000), for: key(1))
+    try store.close()
+    let name = segments[0]
+    var bytes = contents("\(bench.path)/\(name)")
+    bytes[30] ^= 1
+    write(bytes, to: "\(bench.path)/\(name)")
+    #expect(try bench.open().compact().quarantined == ["quarantine/\(name)"])
+    let after = try bench.open(.readOnly)
+    #expect(try after.lookup(key(1))?.payload == noise(1, count: 60_000))
+    #expect(try after.engine().verify(.payloads).damage.isEmpty)
+  }
+
   @Test func theLastGoodEntryDoesNotGoForABetterOneThatIsDamaged() throws {
     try fits(1, keys: 1)
     let best = try #require(try bench.open().lookupBest(key(0)))

@@ -31,9 +31,7 @@ struct CompactionPlan {
   /// left. Those come first of which nothing is kept: they need no space.
   func everything() -> [[SegmentFigures]] {
     var groups: [[SegmentFigures]] = []
-    let worth = closed.filter {
-      32 * $0.wasteBytes >= $0.fileBytes || 2 * $0.keptBytes <= outputLimit
-    }
+    let worth = closed.filter { $0.isWorthAlone || 2 * $0.keptBytes <= outputLimit }
     var rest = worth.sorted { $0.id < $1.id }
     let empty = rest.filter { $0.keptBytes == 0 }
     rest.removeAll { $0.keptBytes == 0 }
