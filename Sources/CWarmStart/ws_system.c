@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -73,4 +74,14 @@ int ws_list(int directory, bool (*visit)(void *context, const char *name), void 
 done:
   ws_descriptor_close(own, generation);
   return result;
+}
+
+void ws_lower_priority(void) {
+  // IOPRIO_CLASS_BE at its lowest level; the C library has no name for any of it.
+  enum { who_process = 1, best_effort = 2 << 13, lowest = 7, nice_by = 5 };
+  pid_t thread = (pid_t)syscall(SYS_gettid);
+  errno = 0;
+  int nice_now = getpriority(PRIO_PROCESS, (id_t)thread);
+  if (errno == 0) setpriority(PRIO_PROCESS, (id_t)thread, nice_now + nice_by);
+  syscall(SYS_ioprio_set, who_process, 0, best_effort | lowest);
 }

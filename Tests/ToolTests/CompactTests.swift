@@ -33,7 +33,9 @@ import WarmStart
 
   private func fill(_ count: Int) throws {
     for number in 0..<count {
-      let store = try WarmStartStore.open(at: path)
+      var options = StoreOptions()
+      options.compactsByItself = false
+      let store = try WarmStartStore.open(at: path, options: options)
       try store.save(noise(2000 + number), for: key, objective: Double(-number))
       try store.close()
     }
@@ -75,7 +77,7 @@ import WarmStart
   }
 
   @Test(arguments: [
-    ["--ttl", "0"], ["--pace", "0"], ["--pace", "x"], ["--dry-run", "--ttl", "5"],
+    ["--ttl", "0"], ["--pace", "0"], ["--pace", "x"], ["--budget", "0"],
   ])
   func wrongUsageChangesNothing(options: [String]) throws {
     try fill(2)

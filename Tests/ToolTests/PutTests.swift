@@ -90,23 +90,22 @@ import WarmStart
     let payload = SampleStore.noise(1_000_000)
     let input = sample.directory.appending("payload")
     write(payload, to: input)
-    var said: Set<String> = []
+    var said: [String] = []
     for turn in 0..<12 {
       let output = sample.directory.appending("said\(turn)")
+      let key = SampleStore.key("c\(100 + turn)").description
       let child = RunningTool(
-        [Tool.path, "put", sample.path, SampleStore.first.description, "--run", "run \(turn)"],
+        [Tool.path, "put", sample.path, key],
         input: input, output: output, errors: "/dev/null")
       usleep(UInt32(turn) * 4000)
       child.kill(SIGKILL)
       _ = child.wait()
-      if contents(output).count > 0 { said.insert("run \(turn)") }
+      if contents(output).count > 0 { said.append(key) }
     }
     let last = Tool.run("put", sample.path, SampleStore.first.description, input: payload)
     #expect(last.status == 0)
     #expect(Tool.run("fsck", sample.path).status == 0)
-    let shown = Tool.run("show", sample.path, "ab", "--json")
-    #expect(shown.status == 0)
-    #expect(said.isSubset(of: try shown.objects(EntryLine.self).map(\.run)))
+    for key in said { #expect(Tool.run("get", sample.path, key).output == payload) }
     #expect(Tool.run("get", sample.path, "ab").output == payload)
   }
 }

@@ -23,18 +23,26 @@ struct ReportOptions: ParsableArguments {
 }
 
 extension StoreArgument {
-  /// Opens the store for reading; nothing is written.
-  func openForReading() throws(Failure) -> OpenStore {
-    try opened { () throws(StoreError) in
-      try WarmStartStore.openReadOnly(at: store, options: Self.options())
+  /// Opens the store for reading; nothing is written. See ``openForWriting(timeToLive:sizeBudget:)``.
+  func openForReading(
+    timeToLive: UInt64? = nil, sizeBudget: UInt64? = nil
+  ) throws(Failure) -> OpenStore {
+    var options = Self.options()
+    options.timeToLive = timeToLive ?? 0
+    options.sizeBudget = sizeBudget ?? 0
+    return try opened { () throws(StoreError) in
+      try WarmStartStore.openReadOnly(at: store, options: options)
     }
   }
 
   /// Opens the store, which must be there, for writing. Keys live for ever unless a time is given, in
-  /// seconds.
-  func openForWriting(timeToLive: UInt64? = nil) throws(Failure) -> OpenStore {
+  /// seconds, and there is room for all unless a budget is, in bytes.
+  func openForWriting(
+    timeToLive: UInt64? = nil, sizeBudget: UInt64? = nil
+  ) throws(Failure) -> OpenStore {
     var options = Self.options()
     options.timeToLive = timeToLive ?? 0
+    options.sizeBudget = sizeBudget ?? 0
     return try opened { () throws(StoreError) in
       try WarmStartStore(path: store, options: options, access: .existing, host: .system)
     }
@@ -57,7 +65,7 @@ extension StoreArgument {
   private static func options() -> StoreOptions {
     var options = StoreOptions()
     options.timeToLive = 0
-    options.sizeBudget = .max
+    options.sizeBudget = 0
     options.payloadLimit = FormatLimits.payload
     return options
   }

@@ -24,6 +24,9 @@ int ws_status_of(int descriptor, ws_status *status);
 // Opens `name` below `directory` with O_CLOEXEC and the given flags; never blocks on a FIFO.
 int ws_open_at(int directory, const char *name, int flags, uint32_t mode);
 
+// The calling thread gets the processor and the disk after others. Without permission it does not.
+void ws_lower_priority(void);
+
 // Calls `visit` with each name in the directory but "." and "..", from the start; stops early when
 // it returns false.
 int ws_list(int directory, bool (*visit)(void *context, const char *name), void *context);

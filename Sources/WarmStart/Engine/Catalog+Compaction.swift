@@ -9,18 +9,23 @@ extension Catalog {
       .sorted { $0.id < $1.id }
   }
 
-  /// The figures of the closed segments.
-  func figures() -> [SegmentFigures] {
+  /// The figures of the closed segments, if these keys are left out.
+  func figures(without evictions: Evictions = Evictions()) -> [SegmentFigures] {
     let oldest = segments.values.map(\.oldestStamp).sorted()
     return closedSegments.map { segment in
       // Older than this there is nothing in the others.
       let others = hasUnknownSegments ? 0 : oldest.first { $0 != segment.oldestStamp } ?? .max
-      return figures(of: segment, needsRemovals: others <= segment.newestStamp)
+      return figures(
+        of: segment, needsRemovals: others <= segment.newestStamp,
+        evicted: evictions.bytes[segment.number, default: 0])
     }
   }
 
-  private func figures(of segment: Segment, needsRemovals: Bool) -> SegmentFigures {
-    let live = index.liveBytes[segment.number, default: 0]
+  private func figures(
+    of segment: Segment, needsRemovals: Bool, evicted: UInt64
+  ) -> SegmentFigures {
+    let filling = index.liveBytes[segment.number, default: 0]
+    let live = filling - min(evicted, filling)
     var notes = UInt64(segment.markCount * RecordHeader.length(texts: 0))
     if needsRemovals { notes += UInt64(segment.removalCount * RecordHeader.length(texts: 64)) }
     let size = max(segment.fileBytes, segment.tail)
@@ -34,8 +39,26 @@ extension Catalog {
     }
     return SegmentFigures(
       id: segment.id, fileBytes: size, keptBytes: live + notes == 0 ? 0 : size - min(waste, size),
-      recordCount: segment.recordCount, isDamaged: damagedSegments.contains(segment.id))
+      recordCount: segment.recordCount, isDamaged: damagedSegments.contains(segment.id),
+      holdsEvicted: evicted > 0)
   }
+
+  /// Whether a key was neither saved nor looked up for longer than the time to live.
+  func isExpired(_ key: Fingerprint, at now: UInt64) -> Bool {
+    guard let use = index.lastUse(of: key) else { return false }
+    return isExpired(lastUse: max(use.saved, use.lookedUp), at: now)
+  }
+
+  /// The same of a key that was last used so many seconds after 1970.
+  func isExpired(lastUse: UInt32, at now: UInt64) -> Bool {
+    let last = UInt64(lastUse) * 1_000_000_000
+    // Of a machine without a clock, or before its clock was set: it tells nothing of the age.
+    guard options.timeToLive > 0, last >= Self.earliest else { return false }
+    return last < now && now - last > options.timeToLive + 1_000_000_000
+  }
+
+  /// The year 2001, nanoseconds since 1970: no use of a store was before.
+  private static let earliest: UInt64 = 1_000_000_000_000_000_000
 
   /// Segments that a compaction replaced and that are still there.
   func replacedButPresent(among names: [SegmentName]) -> [SegmentName] {
@@ -69,6 +92,12 @@ extension Catalog {
     var marked: Set<Fingerprint> = []
     /// Keys of which records were kept without knowing whether they are dead.
     var unknown: Set<Fingerprint> = []
+    /// Keys that are left out: everything of them up to the stamp. Those that have expired join in.
+    var evicted: [Fingerprint: UInt64] = [:]
+    /// Those of which the merge has an entry.
+    var leftOut: Set<Fingerprint> = []
+    /// Nanoseconds since 1970 when it began: what has expired by then is left out.
+    var now: UInt64
   }
 
   /// What becomes of an entry or an access mark in a merge.
@@ -83,6 +112,14 @@ extension Catalog {
   func verdict(_ record: Candidate, in segment: UInt32, _ view: inout MergeView) -> Verdict {
     let key = record.key
     let places = index.places(of: key).map(\.place)
+    if let through = evictedThrough(key, places, &view) {
+      guard record.kind.isEntry, record.stamp > through else {
+        if record.kind.isEntry { view.leftOut.insert(key) }
+        return .drop([])
+      }
+      // Saved since: what made it dead may be left out.
+      return .keep
+    }
     guard record.kind.isEntry else {
       let isNewest = !places.isEmpty && index.lastUse(of: key)?.marked == record.writeSeconds
       return isNewest && view.marked.insert(key).inserted ? .keep : .drop([])
@@ -97,6 +134,16 @@ extension Catalog {
       return .keep
     }
     return .drop(stable ?? places)
+  }
+
+  /// The stamp up to which a key is left out; nil if it is not. Once decided it stays.
+  private func evictedThrough(
+    _ key: Fingerprint, _ places: [Place], _ view: inout MergeView
+  ) -> UInt64? {
+    if let through = view.evicted[key] { return through }
+    guard isExpired(key, at: view.now), let newest = places.map(\.stamp).max() else { return nil }
+    view.evicted[key] = newest
+    return newest
   }
 
   /// Whether what counts of a key came after the merge began, or cannot be told.
@@ -119,6 +166,8 @@ extension Catalog {
   /// What becomes of a removal, once it is known which entries are kept.
   func verdict(ofRemoval record: Candidate, _ view: MergeView) -> RemovalVerdict {
     let key = record.key
+    // The one that leaves the key out covers as much.
+    if view.leftOut.contains(key), record.stamp <= view.evicted[key]! { return .drop }
     if view.unknown.contains(key) { return .keep }
     let isSettled = view.unstable[key] == nil && !hasChanged(key)
     if isSettled, index.removedThrough(key) > record.stamp { return .drop }

@@ -53,7 +53,7 @@ extension Catalog {
   func setAside(_ place: Place, key: Fingerprint, what: String) throws(StoreError) {
     unreadable.insert(Spot(segment: place.segment, offset: place.offset))
     changedSince?.insert(key)
-    if let segment = segment(place.segment) {
+    if let segment = segment(place.segment), !mayBeTorn(place, segment) {
       report(
         Damage(
           segment: segment.name, offset: place.offset, length: UInt64(place.recordLength),
@@ -61,6 +61,13 @@ extension Catalog {
     }
     unsettled.insert(key)
     try refresh()
+  }
+
+  /// Of what another wrote and nobody attested to be on stable storage, some file systems take the content
+  /// back when a sync fails, and so does a power cut on any: then it is the torn tail of a log.
+  private func mayBeTorn(_ place: Place, _ segment: Segment) -> Bool {
+    segment.phase == .log && segment !== own
+      && place.offset + UInt64(place.recordLength) > segment.syncedBytes
   }
 
   /// Whether the record there proved damaged.

@@ -10,12 +10,17 @@ struct SegmentFigures {
   var recordCount: Int
   /// Whether it is not what was written, and so is to be set aside.
   var isDamaged: Bool
+  /// Whether anything in it counts only until the merge, which leaves it out.
+  var holdsEvicted = false
 
   /// Bytes that a merge gives back.
   var wasteBytes: UInt64 { fileBytes - min(keptBytes, fileBytes) }
 
   /// Whether a merge of this segment alone is worth it.
-  var isWorthAlone: Bool { isDamaged || 32 * wasteBytes >= fileBytes }
+  var isWorthAlone: Bool { isDamaged || holdsEvicted || 32 * wasteBytes >= fileBytes }
+
+  /// The part of the file that a merge gives back.
+  var wasteShare: Double { Double(wasteBytes) / Double(max(fileBytes, 1)) }
 }
 
 /// Chooses the segments of one merge.
@@ -24,6 +29,15 @@ struct CompactionPlan {
   /// Bytes that an output should not exceed.
   var outputLimit: UInt64
 
+  var fileBytes: UInt64 { closed.reduce(0) { $0 + $1.fileBytes } }
+  var keptBytes: UInt64 { closed.reduce(0) { $0 + $1.keptBytes } }
+  var wasteBytes: UInt64 { closed.reduce(0) { $0 + $1.wasteBytes } }
+
+  /// Whether two of its kind fit into one.
+  func isSmall(_ segment: SegmentFigures) -> Bool {
+    2 * segment.keptBytes <= outputLimit && 2 * segment.recordCount <= FormatLimits.records
+  }
+
   /// Segments of one merge: their files are open all at once.
   static let mostVictims = 128
 
@@ -31,7 +45,7 @@ struct CompactionPlan {
   /// left. Those come first of which nothing is kept: they need no space.
   func everything() -> [[SegmentFigures]] {
     var groups: [[SegmentFigures]] = []
-    let worth = closed.filter { $0.isWorthAlone || 2 * $0.keptBytes <= outputLimit }
+    let worth = closed.filter { $0.isWorthAlone || isSmall($0) }
     var rest = worth.sorted { $0.id < $1.id }
     let empty = rest.filter { $0.keptBytes == 0 }
     rest.removeAll { $0.keptBytes == 0 }
@@ -47,13 +61,12 @@ struct CompactionPlan {
   /// Whether there are fewer segments than before, or they take less space, or damage has been found
   /// meanwhile: then another look may be worth it.
   func promisesMore(than before: CompactionPlan) -> Bool {
-    let bytes = { (plan: CompactionPlan) in plan.closed.reduce(0) { $0 + $1.fileBytes } }
-    return closed.count < before.closed.count || bytes(self) < bytes(before)
+    closed.count < before.closed.count || fileBytes < before.fileBytes
       || closed.contains(where: \.isDamaged)
   }
 
   /// As many of the segments, in this order, as fit into one output; at least one.
-  private func take(_ segments: [SegmentFigures]) -> [SegmentFigures] {
+  func take(_ segments: [SegmentFigures]) -> [SegmentFigures] {
     var chosen: [SegmentFigures] = []
     var (bytes, records) = (0 as UInt64, 0)
     for segment in segments where chosen.count < Self.mostVictims {

@@ -18,6 +18,8 @@ public struct CompactionReport: Hashable, Sendable {
   public internal(set) var copiedRecords = 0
   /// See ``copiedRecords``.
   public internal(set) var copiedBytes: UInt64 = 0
+  /// Keys that were left out because they had expired, or for the size budget.
+  public internal(set) var evictedKeys = 0
   /// Damaged places that were met.
   public internal(set) var damage: [Damage] = []
   /// Where segments with damage lie now, from the store's directory on.
@@ -35,13 +37,18 @@ final class Compactor {
     var pace: UInt64 = 0
     /// Hears of the bytes read.
     var progress: (UInt64) -> Void = { _ in }
+    /// Nanoseconds to rest after so many of work; asked after every read.
+    var rest: (UInt64) -> UInt64 = { _ in 0 }
+    /// Whether a merge under way is to be given up.
+    var isCancelled: () -> Bool = { false }
   }
 
   let engine: Engine
   let control: Control
   private(set) var report = CompactionReport()
-  private let lockFile: any File
-  private var started: UInt64
+  let lockFile: any File
+  private let started: UInt64
+  private var lastRest: UInt64
   private var readBytes: UInt64 = 0
 
   static let lockName = "compaction.lock"
@@ -52,6 +59,7 @@ final class Compactor {
     self.engine = engine
     self.control = control
     started = engine.host.monotonicClock()
+    lastRest = started
     do throws(FileError) {
       lockFile = try Self.openLockFile(engine)
       guard try lockFile.tryLock(.exclusive) else { return nil }
@@ -110,23 +118,29 @@ final class Compactor {
 
   // MARK: Merging
 
-  /// Merges segments into one that has what must be kept of them. Where a segment cannot be read, or an
-  /// output is too much for the disk, smaller merges are tried; the first error is thrown in the end.
-  func merge(_ ids: [SegmentID]) throws(StoreError) {
-    do throws(Merge.Outcome) { return try mergeWhole(ids) } catch {
+  /// Merges segments into one that has what must be kept of them, without anything of the `evicted` keys up
+  /// to their stamps. Where a segment cannot be read, or an output is too much for the disk, smaller merges
+  /// are tried; the first error is thrown in the end.
+  func merge(
+    _ ids: [SegmentID], evicting evicted: [Fingerprint: UInt64] = [:]
+  ) throws(StoreError) {
+    do throws(Merge.Outcome) { return try mergeWhole(ids, evicted) } catch {
       switch error {
       case .failed(let error):
+        if giveUpReserve(error) { return try merge(ids, evicting: evicted) }
         guard ids.count > 1, error.mayBeOfOneSegment else { throw error }
         var other: StoreError?
         for half in Self.halves(ids) {
-          do throws(StoreError) { try merge(half) } catch { other = other ?? error }
+          do throws(StoreError) { try merge(half, evicting: evicted) } catch {
+            other = other ?? error
+          }
         }
         throw other ?? error
       case .tooMuch:
         guard ids.count > 1 else {
           throw .unreadableDirectory(path: engine.path, why: "\(ids[0]) has too many producers")
         }
-        for half in Self.halves(ids) { try merge(half) }
+        for half in Self.halves(ids) { try merge(half, evicting: evicted) }
       case .damaged:
         throw .unreadableDirectory(path: engine.path, why: "its damage keeps growing")
       }
@@ -137,11 +151,15 @@ final class Compactor {
     [Array(ids[..<(ids.count / 2)]), Array(ids[(ids.count / 2)...])]
   }
 
-  private func mergeWhole(_ ids: [SegmentID]) throws(Merge.Outcome) {
+  private func mergeWhole(
+    _ ids: [SegmentID], _ evicted: [Fingerprint: UInt64]
+  ) throws(Merge.Outcome) {
     // Each turn takes damaged records out of the running, so that this ends.
     for turn in 1...Catalog.attempts {
       let merge: Merge
-      do throws(StoreError) { merge = try Merge(self, ids) } catch { throw .failed(error) }
+      do throws(StoreError) { merge = try Merge(self, ids, evicted: evicted) } catch {
+        throw .failed(error)
+      }
       guard !merge.victims.isEmpty else { return }
       do throws(Merge.Outcome) {
         try merge.select()
@@ -165,6 +183,9 @@ final class Compactor {
   private func publish(_ merge: Merge, _ output: MergeOutput?) throws(StoreError) {
     let directory = engine.directory
     let damaged = merge.victims.filter(\.isDamaged)
+    for key in merge.view.leftOut.sorted() {
+      engine.options.onEviction?(key, merge.view.evicted[key]!)
+    }
     do throws(FileError) {
       guard try lockFile.linkCount() > 0 else {
         throw FileError(.lock, path: lockFile.path, errno: ENOENT)
@@ -188,6 +209,7 @@ final class Compactor {
     }
     report.mergedSegments += merge.victims.count
     report.mergedBytes += merge.victims.reduce(0) { $0 + $1.fileBytes }
+    report.evictedKeys += merge.view.leftOut.count
     report.copiedRecords += output?.recordCount ?? 0
     report.copiedBytes += output.map { $0.recordCount == 0 ? 0 : $0.length } ?? 0
     let ids = Set(damaged.map(\.source.id))
@@ -196,14 +218,19 @@ final class Compactor {
     }
   }
 
-  /// Bytes were read: waits if that was faster than it should be.
-  func took(_ bytes: Int) {
+  /// Bytes were read: waits if that was faster than it should be. Throws if the merge is to be given up.
+  func took(_ bytes: Int) throws(StoreError) {
     readBytes += UInt64(bytes)
     control.progress(readBytes)
-    guard control.pace > 0 else { return }
-    let due = UInt64(Double(readBytes) / Double(control.pace) * 1e9)
-    let passed = engine.host.monotonicClock() - started
-    if passed < due { engine.host.sleep(due - passed) }
+    if control.isCancelled() { throw .closed(path: engine.path) }
+    let now = engine.host.monotonicClock()
+    var rest = control.rest(now - lastRest)
+    if control.pace > 0 {
+      let due = UInt64(Double(readBytes) / Double(control.pace) * 1e9)
+      rest = max(rest, due - min(due, now - started))
+    }
+    if rest > 0 { engine.host.sleep(rest) }
+    lastRest = rest > 0 ? engine.host.monotonicClock() : now
   }
 }
 

@@ -79,7 +79,7 @@ final class Copier {
           into: UnsafeMutableRawBufferPointer(rebasing: window[..<max(ahead, count)]), at: offset)
       } catch { throw .failed(.file(error)) }
       windowStart = offset
-      compactor.took(windowCount)
+      do throws(StoreError) { try compactor.took(windowCount) } catch { throw .failed(error) }
     }
     let start = Int(offset - windowStart)
     let got = min(count, windowCount - start)

@@ -176,13 +176,15 @@ extension Engine {
     giveUpLogIfGone()
     if let writer {
       if writer.hasRoom(
-        bytes: frame.length, records: frame.recordCount, limit: options.segmentLimit)
+        bytes: frame.length, records: frame.recordCount, texts: frame.textLength,
+        limit: options.segmentLimit)
       {
         return writer
       }
       sealWriter()
     }
     removeAbandonedTemporaries()
+    makeRoomForLog()
     return try startWriter(synced: true)
   }
 
@@ -197,6 +199,7 @@ extension Engine {
         announce: { id in stateLock.withLock { catalog.announced = id } })
     } catch { throw .file(error) }
     writer = started
+    hasBegunLog = true
     stateLock.withLock {
       let segment = catalog.register(
         started.header.id, phase: .log, isLive: false, header: started.header)

@@ -3,21 +3,25 @@
 internal import Logging
 
 extension Engine {
-  /// Puts everything on stable storage and seals the segment. After that every call fails.
+  /// Puts everything on stable storage and seals the segment. After that every call fails. Of many small
+  /// segments some are merged before it returns.
   package func close() throws(StoreError) {
-    try appendLock.withLock { () throws(StoreError) in
-      guard !isClosed else { return }
-      defer {
-        isClosed = true
-        stateLock.withLock { catalog.isClosed = true }
-      }
+    // Before the lock, which a save may have that waits for it.
+    upkeep?.end()
+    let (isFirst, loss) = appendLock.withLock { () -> (Bool, FileError?) in
+      guard !isClosed else { return (false, nil) }
+      isClosed = true
       if writer != nil {
         writePendingMarks()
         sealWriter()
       }
       writeMarksAlone()
-      if let loss = losses.tell(since: losses.look()) { throw .file(loss) }
+      return (true, losses.tell(since: losses.look()))
     }
+    guard isFirst else { return }
+    if hasBegunLog { mergeAtClose() }
+    stateLock.withLock { catalog.isClosed = true }
+    if let loss { throw .file(loss) }
   }
 
   /// Adds a mark for each key whose lookup is to be noted. With the append lock held. A mark that is
@@ -47,7 +51,7 @@ extension Engine {
   }
 
   private func hasRoom(_ writer: SegmentWriter, bytes: Int, records: Int) -> Bool {
-    writer.hasRoom(bytes: bytes, records: records, limit: options.segmentLimit)
+    writer.hasRoom(bytes: bytes, records: records, texts: 0, limit: options.segmentLimit)
   }
 
   /// A process that only looked things up leaves a small log, without any sync: losing it in a power

@@ -13,8 +13,9 @@ extension Engine {
     package init() {}
   }
 
-  /// Merges every segment that nobody writes any more and that wastes space or is small. What was saved
-  /// by this store before is sealed first, so that it takes part.
+  /// Merges every segment that nobody writes any more and that wastes space or is small, without what has
+  /// expired, and without what the size budget has no room for. What was saved by this store before is
+  /// sealed first, so that it takes part.
   ///
   /// Waits for another compactor of the same directory. A crash, or an error, at any moment leaves
   /// everything that counts as it was.
@@ -26,31 +27,30 @@ extension Engine {
       guard !isClosed else { throw .closed(path: path) }
       if writer != nil { sealWriter() }
     }
-    var failures: [StoreError] = []
-    // On a full disk no removal can be written; what is dead already may still go.
-    do throws(StoreError) { try evictExpired() } catch { failures.append(error) }
-    let total = try plan().everything().joined().reduce(0) { $0 + $1.fileBytes }
+    let total = try everything().plan.everything().joined().reduce(0) { $0 + $1.fileBytes }
     let compactor = try waitForCompactor(
       Compactor.Control(
         pace: control.pace, progress: { control.progress(min($0, total), total) }))
     defer { compactor.finish() }
     try compactor.clearAway()
+    var failures: [StoreError] = []
     // What a removal covers goes first; then the removal may go too, and outputs may be merged again.
     for _ in 0..<Self.mostPasses {
-      let before = try plan()
+      let (before, evictions) = try everything()
       for group in before.everything() {
-        do throws(StoreError) { try compactor.merge(group.map(\.id)) } catch {
-          failures.append(error)
-        }
+        do throws(StoreError) {
+          try compactor.merge(group.map(\.id), evicting: evictions.through)
+        } catch { failures.append(error) }
       }
       guard failures.isEmpty, try plan().promisesMore(than: before) else { break }
     }
+    compactor.keepReserve()
     if let first = failures.first { throw first }
     return compactor.report
   }
 
   /// More than a directory of any size needs.
-  private static let mostPasses = 4
+  private static let mostPasses = 8
 
   /// What a compaction would merge: how many segments, bytes of their files, and bytes of what would be
   /// left of them, as far as the index tells.
@@ -58,22 +58,38 @@ extension Engine {
     package var segments = 0
     package var bytes: UInt64 = 0
     package var bytesAfter: UInt64 = 0
+    package var evictedKeys = 0
   }
 
   /// What ``compact(_:)`` would do; nothing is changed.
   package func compactionForecast() throws(StoreError) -> CompactionForecast {
     var forecast = CompactionForecast()
-    for segment in try plan().everything().joined() {
+    let (plan, evictions) = try everything()
+    for segment in plan.everything().joined() {
       forecast.segments += 1
       forecast.bytes += segment.fileBytes
       forecast.bytesAfter += segment.keptBytes
     }
+    forecast.evictedKeys = evictions.through.count
     return forecast
   }
 
-  private func plan() throws(StoreError) -> CompactionPlan {
+  /// The figures once everything is left out that has expired, and whatever else the budget has no room
+  /// for.
+  private func everything() throws(StoreError) -> (plan: CompactionPlan, evictions: Evictions) {
+    // Living writers have their logs beside what is closed.
+    let living = try withFreshCatalog { catalog in
+      catalog.segments.values.reduce(0) { $0 + max($1.fileBytes, $1.tail) }
+    }
+    let closed = try plan().fileBytes
+    let target = options.sizeBudget - min(options.sizeBudget, living - min(living, closed))
+    return try planEvicting(downTo: target, worthwhile: 0)
+  }
+
+  func plan(without evictions: Evictions = Evictions()) throws(StoreError) -> CompactionPlan {
     try withFreshCatalog { catalog in
-      CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
+      CompactionPlan(
+        closed: catalog.figures(without: evictions), outputLimit: options.segmentLimit)
     }
   }
 
@@ -91,24 +107,4 @@ extension Engine {
   /// Nanoseconds between two looks whether another compactor is done, and how many there are.
   private static let nap: UInt64 = 10_000_000
   private static let longestWait = 60_000
-
-  /// Writes a removal of every key that has expired, of exactly what is known of it now, so that the
-  /// compaction drops it, and nothing of it comes back from a segment that is not compacted.
-  private func evictExpired() throws(StoreError) {
-    guard options.timeToLive > 0 else { return }
-    let now = host.wallClock()
-    let drafts = try withFreshCatalog { catalog in
-      var drafts: [Draft] = []
-      catalog.index.forEachKey { key, places in
-        guard isExpired(key), let newest = places.map(\.place.stamp).max() else { return }
-        drafts.append(Draft(kind: .removal, key: key, writeTime: now, stamp: newest))
-      }
-      return drafts
-    }
-    guard !drafts.isEmpty else { return }
-    try append(drafts.map { (draft: $0, payload: [UInt8]()) }, durability: .synced)
-    try appendLock.withLock { () throws(StoreError) in
-      if writer != nil { sealWriter() }
-    }
-  }
 }

@@ -124,12 +124,7 @@ extension Engine {
 
   /// Whether a key was neither saved nor looked up for longer than the time to live.
   package func isExpired(_ key: Fingerprint) -> Bool {
-    guard options.timeToLive > 0, let use = catalog.index.lastUse(of: key) else { return false }
-    let now = host.wallClock()
-    let last = UInt64(max(use.saved, use.lookedUp)) * 1_000_000_000
-    // Of a machine without a clock, or before its clock was set: it tells nothing of the age.
-    guard last >= Self.earliest else { return false }
-    return last < now && now - last > options.timeToLive + 1_000_000_000
+    options.timeToLive > 0 && catalog.isExpired(key, at: host.wallClock())
   }
 
   /// Notes a lookup: in memory at once, on disk with the next write if what is noted there is older
@@ -144,9 +139,6 @@ extension Engine {
     guard pendingMarks.count < Self.pendingMarkLimit || pendingMarks[key] != nil else { return }
     pendingMarks[key] = now
   }
-
-  /// The year 2001, nanoseconds since 1970: no use of a store was before.
-  private static let earliest: UInt64 = 1_000_000_000_000_000_000
 
   private static let pendingMarkLimit = 1 << 16
 }

@@ -22,6 +22,8 @@ package final class Engine: @unchecked Sendable {
   private var spareFrames: [Frame] = []
 
   let commitQueue: CommitQueue
+  /// What merges segments without being asked; nil if nothing does. Set once, when the store is opened.
+  private(set) var upkeep: Upkeep?
 
   let appendLock: any Lock
   // Guarded by appendLock.
@@ -29,6 +31,8 @@ package final class Engine: @unchecked Sendable {
   var isClosed = false
   /// What was accepted and may be lost, for flush and close to tell.
   var losses = Losses()
+  /// Whether this process has begun a log.
+  var hasBegunLog = false
   /// When it was last seen that the log has its name, by the monotonic clock.
   var lastLookAtLog: UInt64 = 0
 
@@ -54,6 +58,7 @@ package final class Engine: @unchecked Sendable {
     if access != .createIfMissing, catalog.segments.isEmpty, try holdsOnlyForeignFiles() {
       throw .notAStore(path: path)
     }
+    if !isReadOnly { upkeep = options.upkeep.map { Upkeep(self, $0) } }
   }
 
   /// How a directory is opened.

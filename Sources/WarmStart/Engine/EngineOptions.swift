@@ -28,6 +28,12 @@ package struct EngineOptions: Sendable {
   package var segmentLimit: UInt64
   /// Nanoseconds after its last use that a key lives; 0 is for ever.
   package var timeToLive: UInt64
+  /// Bytes that the segments take which nobody writes; beyond, keys are evicted. `.max` for no limit.
+  package var sizeBudget: UInt64 = .max
+  /// When segments are merged without anybody having asked; nil for never.
+  package var upkeep: UpkeepPolicy?
+  /// Hears of each key that is about to be left out, and up to which stamp: for tests.
+  package var onEviction: (@Sendable (Fingerprint, UInt64) -> Void)?
   /// Descriptors of segments that are kept open.
   package var openFiles: Int
   package var logger: Logger?

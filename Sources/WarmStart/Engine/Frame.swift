@@ -38,6 +38,8 @@ final class Frame {
   private var memory: UnsafeMutableRawBufferPointer
   private let encoder = PayloadEncoder()
   private(set) var length = 0
+  /// Bytes of the texts of all records, rounded up record by record.
+  private(set) var textLength = 0
   private var headers: [RecordHeader] = []
   /// The stamp and the write time that its first record was given, if it was written before: what others
   /// have seen once keeps its place in the order when it is written anew.
@@ -62,6 +64,7 @@ final class Frame {
 
   func reset() {
     length = 0
+    textLength = 0
     given = nil
     headers.removeAll(keepingCapacity: true)
     if memory.count > Self.keptLength { grow(to: 16 << 10) }
@@ -90,6 +93,7 @@ final class Frame {
     header.storedChecksum = encoded.storedChecksum
     length = start + encoded.storedLength.aligned(to: 8)
     memory.zero(start + encoded.storedLength..<length)
+    textLength += header.length - RecordHeader.length(texts: 0)
     headers.append(header)
   }
 

@@ -1,22 +1,43 @@
 // A removal must stay for as long as anything that it covers may be left.
 
 extension Merge {
-  /// Keeps those removals of which a segment outside the merge may hold something older.
+  /// A removal that may be needed.
+  private struct Doubt {
+    var key: Fingerprint
+    var stamp: UInt64
+    /// Where it is; nil if it is yet to be written.
+    var found: (record: Catalog.Candidate, victim: Int)?
+  }
+
+  private func keep(_ doubt: Doubt) {
+    if let (record, victim) = doubt.found {
+      keep(record, victim)
+    } else {
+      ownRemovals.append((doubt.key, doubt.stamp))
+    }
+  }
+
+  /// Keeps those removals, and makes those of what is left out, of which a segment outside the merge may
+  /// hold something older.
   func judgeRemovals() throws(StoreError) {
-    var doubts: [(record: Catalog.Candidate, victim: Int)] = []
     let engine = compactor.engine
+    guard engine.options.compactionFlaw != .removalDroppedEarly else { return }
+    var doubts: [Doubt] = []
     engine.stateLock.withLock {
-      for (record, victim) in removals where engine.options.compactionFlaw != .removalDroppedEarly {
+      for (record, victim) in removals {
         switch engine.catalog.verdict(ofRemoval: record, view) {
         case .keep: keep(record, victim)
         case .drop: break
-        case .keepIfOlderOutside: doubts.append((record, victim))
+        case .keepIfOlderOutside:
+          doubts.append(Doubt(key: record.key, stamp: record.stamp, found: (record, victim)))
         }
       }
     }
-    guard let newest = doubts.map(\.record.stamp).max() else { return }
+    doubts += view.leftOut.sorted().map { Doubt(key: $0, stamp: view.evicted[$0]!) }
+      .filter { $0.stamp >= view.oldestOutside }
+    guard let newest = doubts.map(\.stamp).max() else { return }
     guard let outside = try sealedOutside(olderThan: newest) else {
-      for (record, victim) in doubts { keep(record, victim) }
+      doubts.forEach(keep)
       return
     }
     for id in outside where !doubts.isEmpty {
@@ -26,12 +47,12 @@ extension Merge {
         guard let segment = catalog.segments[id] else { return nil }
         return try catalog.opened(segment)
       }?.footer()
-      doubts.removeAll { record, victim in
-        let older = footer?.entries(of: record.key).contains {
-          $0.stamp <= record.stamp && RecordKind(rawValue: $0.kind)?.isEntry ?? true
+      doubts.removeAll { doubt in
+        let older = footer?.entries(of: doubt.key).contains {
+          $0.stamp <= doubt.stamp && RecordKind(rawValue: $0.kind)?.isEntry ?? true
         }
         guard older ?? true else { return false }
-        keep(record, victim)
+        keep(doubt)
         return true
       }
     }

@@ -49,14 +49,22 @@ final class Merge {
   /// What must count so that what is dropped is dead.
   var winners: [Fingerprint: [Place]] = [:]
 
+  /// Removals of what is left out, to be written by this merge.
+  var ownRemovals: [(key: Fingerprint, stamp: UInt64)] = []
+
   /// Records that are judged with the lock held once.
   static let batch = 256
 
-  init(_ compactor: Compactor, _ ids: [SegmentID]) throws(StoreError) {
+  /// Everything of the keys in `evicted` up to the stamp is left out.
+  init(
+    _ compactor: Compactor, _ ids: [SegmentID], evicted: [Fingerprint: UInt64]
+  ) throws(StoreError) {
     self.compactor = compactor
+    let now = compactor.engine.host.wallClock()
     (victims, view) = try compactor.engine.withFreshCatalog { catalog throws(StoreError) in
-      try Self.begin(ids, catalog)
+      try Self.begin(ids, catalog, now: now)
     }
+    view.evicted = evicted
     // Those that listed others once must not go before the others are gone for good.
     if victims.contains(where: { !$0.source.header.replaced.isEmpty }) {
       let directory = compactor.engine.directory
@@ -65,7 +73,7 @@ final class Merge {
   }
 
   private static func begin(
-    _ ids: [SegmentID], _ catalog: Catalog
+    _ ids: [SegmentID], _ catalog: Catalog, now: UInt64
   ) throws(StoreError) -> ([Victim], Catalog.MergeView) {
     let closed = Set(catalog.closedSegments.map(\.id))
     var victims: [Victim] = []
@@ -83,7 +91,7 @@ final class Merge {
       oldest = min(oldest, segment.oldestStamp)
     }
     let view = Catalog.MergeView(
-      victims: Set(victims.map(\.source.number)), oldestOutside: oldest)
+      victims: Set(victims.map(\.source.number)), oldestOutside: oldest, now: now)
     return (victims, view)
   }
 
@@ -172,9 +180,10 @@ final class Merge {
 
   /// Copies what is kept; nil if nothing need be written.
   func copy() throws(Outcome) -> MergeOutput? {
-    // To do away with several is not one step: only without removals each can go by itself.
-    let isEmpty = victims.allSatisfy { $0.kept.isEmpty }
-    if isEmpty, removals.isEmpty || victims.count < 2 { return nil }
+    // To do away with several is not one step: only of what is dead each can go by itself.
+    let isEmpty = victims.allSatisfy { $0.kept.isEmpty } && ownRemovals.isEmpty
+    let isDead = removals.isEmpty && view.leftOut.isEmpty
+    if isEmpty, isDead || victims.count < 2 { return nil }
     let engine = compactor.engine
     let output: MergeOutput
     do throws(FileError) {
@@ -187,10 +196,25 @@ final class Merge {
       var isNew = false
       for victim in victims { isNew = try copy(victim, to: output, &damaged) || isNew }
       if !damaged.isEmpty || isNew { throw .damaged(damaged) }
+      try write(ownRemovals, to: output)
       return output
     } catch {
       output.discard()
       throw error
+    }
+  }
+
+  private func write(
+    _ removals: [(key: Fingerprint, stamp: UInt64)], to output: MergeOutput
+  ) throws(Outcome) {
+    let engine = compactor.engine
+    for (key, stamp) in removals {
+      if output.isFull { throw .tooMuch }
+      do throws(FileError) {
+        try output.addRemoval(
+          of: key, stamp: stamp, writeTime: engine.host.wallClock(),
+          producer: engine.options.producer)
+      } catch { throw .failed(.file(error)) }
     }
   }
 

@@ -79,6 +79,18 @@ final class MergeOutput {
     try [UInt8](repeating: 0, count: Int(length.aligned(to: 8) - length)).withBytesThrowing(append)
   }
 
+  /// Adds a removal of everything of the key up to the stamp.
+  func addRemoval(
+    of key: Fingerprint, stamp: UInt64, writeTime: UInt64, producer: String
+  ) throws(FileError) {
+    var record = RecordHeader(
+      kind: .removal, stamp: stamp, writeTime: writeTime,
+      origin: Origin(segment: header.id, number: UInt32(footer.count)), key: key, number: 0)
+    record.producer = producer
+    try begin(record)
+    try end()
+  }
+
   private func flush() throws(FileError) {
     try file.write(UnsafeRawBufferPointer(rebasing: buffer[..<buffered]), at: flushedEnd)
     flushedEnd += UInt64(buffered)

@@ -89,10 +89,11 @@ final class SegmentWriter: @unchecked Sendable {
 
   // MARK: Appending
 
-  /// Whether a frame of this many bytes and records still fits.
-  func hasRoom(bytes: Int, records: Int, limit: UInt64) -> Bool {
-    let end = tail + UInt64(bytes)
+  /// Whether a frame of this many bytes and records, with texts of so many bytes, still fits, and the
+  /// footer that the segment will have.
+  func hasRoom(bytes: Int, records: Int, texts: Int, limit: UInt64) -> Bool {
     if footer.isFull(adding: records) { return false }
+    let end = tail + UInt64(bytes + footer.longestLength(adding: records, texts: texts))
     return end <= limit || footer.count == 0
   }
 

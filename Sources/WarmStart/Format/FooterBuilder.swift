@@ -11,6 +11,8 @@ package struct FooterBuilder {
   private var newestStamp: UInt64 = 0
   private var rawBytes: UInt64 = 0
   private var storedBytes: UInt64 = 0
+  /// Bytes of all texts, were each different.
+  private var textBytes = 0
 
   /// Values by number, each once.
   private struct Table<Value: Hashable> {
@@ -50,7 +52,22 @@ package struct FooterBuilder {
     newestStamp = max(newestStamp, header.stamp)
     rawBytes += UInt64(header.rawLength)
     storedBytes += UInt64(header.storedLength)
+    textBytes += header.length - RecordHeader.length(texts: 0)
   }
+
+  /// Bytes that the footer has at most with `more` records, whose texts have `texts` bytes.
+  package func longestLength(adding more: Int, texts: Int) -> Int {
+    let entry = FooterEntry.indexLength + FooterEntry.detailLength
+    let body =
+      (entries.count + more) * (entry + Self.textOverhead) + textBytes + texts
+      + (origins.values.count + more) * Self.originLength
+    // A checksum of 4 bytes for every block, the header, and what ends it.
+    return body + body / FooterTrailer.blockLength * 4 + 1024
+  }
+
+  /// Two lengths of texts, and up to eight bytes that a header is rounded up by.
+  private static let textOverhead = 14
+  private static let originLength = 16
 
   /// Everything from the end of the records to the end of the file.
   package func encoded(header: SegmentHeader, footerOffset: UInt64) -> [UInt8] {

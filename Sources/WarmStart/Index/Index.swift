@@ -180,6 +180,22 @@ package struct Index: Sendable {
     }
   }
 
+  /// Keys so far, those without an entry included: more come behind these only.
+  package var rows: Int { places.count }
+
+  /// Of the given rows every key that has an entry, its places, and when it was last saved and last looked
+  /// up: seconds since 1970, 0 for never.
+  package func forEachKey(
+    inRows rows: some Sequence<Int>,
+    _ body: (Int, Fingerprint, [SlottedPlace], (saved: UInt32, lookedUp: UInt32)) -> Void
+  ) {
+    for number in rows {
+      let places = places(number)
+      guard !places.isEmpty else { continue }
+      body(number, table.keys[number], places, (saves[number], lookups[number]))
+    }
+  }
+
   private func places(_ number: Int) -> [SlottedPlace] {
     let place = places[number]
     if place.segment == Self.empty { return [] }

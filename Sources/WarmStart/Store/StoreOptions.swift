@@ -4,9 +4,15 @@ public import Logging
 
 /// How a store is opened. What is not set has a sensible value.
 public struct StoreOptions: Sendable {
-  /// Bytes that the directory is meant to take on disk; 1 GiB. It bounds the segments, of which none is
-  /// over a sixteenth of it; nothing is evicted yet.
+  /// Bytes that the directory is meant to take on disk, but for a segment that each living writer adds to
+  /// and one that a compaction writes; 1 GiB, 0 for no limit. Beyond, keys are evicted: those that were
+  /// never looked up first, the one saved longest ago before the others, then the least recently used. No
+  /// segment is over a sixteenth of it.
   public var sizeBudget: UInt64 = 1 << 30
+  /// Whether segments are merged without ``WarmStartStore/compact()`` being called: by a thread of low
+  /// priority while the store is open, and a few MiB at most when it is closed; true. Without it the
+  /// budget is not kept either.
+  public var compactsByItself = true
   /// Seconds after its last save or lookup that a key lives; 30 days. 0 is for ever. A time before 2001
   /// is that of a clock that was never set, and tells nothing: then the key lives.
   public var timeToLive: UInt64 = 30 * 86_400
@@ -31,8 +37,12 @@ public struct StoreOptions: Sendable {
   /// Descriptors of segments that are kept open for reading; 64.
   public var openFiles: Int = 64
 
+  /// When it does.
+  package var upkeepPolicy = UpkeepPolicy()
   /// See ``EngineOptions/compactionFlaw``.
   package var compactionFlaw: CompactionFlaw?
+  /// See ``EngineOptions/onEviction``.
+  package var onEviction: (@Sendable (Fingerprint, UInt64) -> Void)?
 
   /// The values named above.
   public init() {}
@@ -41,6 +51,7 @@ public struct StoreOptions: Sendable {
   private static let longestLife = FormatLimits.stamp / 1_000_000_000
 
   package func engineOptions(host: Host) -> EngineOptions {
+    let sizeBudget = sizeBudget == 0 ? .max : sizeBudget
     var options = EngineOptions(
       durability: durability, permissions: permissions,
       producer: producer ?? host.defaultProducer(),
@@ -48,7 +59,10 @@ public struct StoreOptions: Sendable {
       segmentLimit: max(min(segmentLimit, sizeBudget / 16, FormatLimits.file / 2), 64 << 10),
       timeToLive: timeToLive > Self.longestLife ? 0 : timeToLive * 1_000_000_000,
       openFiles: max(openFiles, 2), logger: logger)
+    options.sizeBudget = sizeBudget
+    options.upkeep = compactsByItself ? upkeepPolicy : nil
     options.compactionFlaw = compactionFlaw
+    options.onEviction = onEviction
     return options
   }
 }

@@ -10,6 +10,12 @@ package protocol Threads: Sendable {
   func makeLock() -> any Lock
   /// Runs `body` on a thread of its own. Throws an error number if there can be no more threads.
   func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) -> any RunningThread
+  /// From here on the thread that calls gets the processor and the disk after others.
+  func lowerPriority()
+}
+
+extension Threads {
+  package func lowerPriority() {}
 }
 
 /// No thread could be started: the system's error number.
@@ -57,6 +63,7 @@ package struct POSIXThreads: Threads {
   package init() {}
 
   package func makeLock() -> any Lock { ThreadLock() }
+  package func lowerPriority() { ws_lower_priority() }
 
   package func start(
     _ body: @escaping @Sendable () -> Void

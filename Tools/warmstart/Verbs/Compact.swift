@@ -8,7 +8,9 @@ struct Compact: Verb {
     abstract: "Compacts a store, which may be in use: the space of what is dead comes back.",
     discussion: """
       Segments that nobody writes any more are merged into fewer, without what is superseded or removed; \
-      with --ttl also without keys that were neither saved nor looked up for so long. Fits may go on \
+      with --ttl also without keys that were neither saved nor looked up for so long, and with --budget \
+      without as many keys as must go so that the rest has room: those that were never looked up first, \
+      the one saved longest ago before the others, then the least recently used. Fits may go on \
       saving and loading meanwhile. Ending it at any moment loses nothing; the next run clears away what \
       this one left.
 
@@ -18,6 +20,7 @@ struct Compact: Verb {
       EXAMPLE
         warmstart compact ~/fits --dry-run
         warmstart compact ~/fits --ttl 2592000 --pace 50000000
+        warmstart compact ~/fits --budget 500000000
       """)
 
   @OptionGroup var argument: StoreArgument
@@ -28,6 +31,9 @@ struct Compact: Verb {
   @Option(help: "Drop keys that were not used for so many seconds.")
   var ttl: UInt64?
 
+  @Option(help: "Drop keys until the store takes so many bytes at most.")
+  var budget: UInt64?
+
   @Option(help: "Bytes a second that are read at most.")
   var pace: UInt64?
 
@@ -36,14 +42,12 @@ struct Compact: Verb {
   func validate() throws {
     if ttl == 0 { throw ValidationError("--ttl must be at least 1 second") }
     if pace == 0 { throw ValidationError("--pace must be at least 1 byte a second") }
-    if dryRun, ttl != nil {
-      throw ValidationError("--dry-run does not tell what --ttl would drop")
-    }
+    if budget == 0 { throw ValidationError("--budget must be at least 1 byte") }
   }
 
   func perform(_ output: inout ResultStream) throws(Failure) -> ExitStatus {
     if dryRun { return try forecast(&output) }
-    let store = try argument.openForWriting(timeToLive: ttl)
+    let store = try argument.openForWriting(timeToLive: ttl, sizeBudget: budget)
     let before = try store.ask { open throws(StoreError) in try open.engine.statistics() }
     var progress = ProgressLine("compacting", quiet: report.quiet)
     let done = try store.ask { open throws(StoreError) in
@@ -60,7 +64,7 @@ struct Compact: Verb {
   }
 
   private func forecast(_ output: inout ResultStream) throws(Failure) -> ExitStatus {
-    let store = try argument.openForReading()
+    let store = try argument.openForReading(timeToLive: ttl, sizeBudget: budget)
     let (all, some) = try store.ask { open throws(StoreError) in
       (try open.engine.statistics(), try open.engine.compactionForecast())
     }
@@ -71,13 +75,14 @@ struct Compact: Verb {
       object.add("bytes", some.bytes)
       object.add("gainBytes", gain)
       object.add("totalBytes", all.totalBytes)
+      object.add("evictedKeys", some.evictedKeys)
       try output.put(object)
     } else {
       try output.put(
         line: "\(argument.store.printable): would merge "
           + "\(Quantity.count(some.segments, "segment")) of \(all.segments), "
           + "\(Quantity.bytes(some.bytes)), and give back about \(Quantity.bytes(gain)) "
-          + "of \(Quantity.bytes(all.totalBytes))")
+          + "of \(Quantity.bytes(all.totalBytes))\(evicted(some.evictedKeys))")
     }
     return .done
   }
@@ -100,6 +105,7 @@ struct Compact: Verb {
       object.add("bytesAfter", after.totalBytes)
       object.add("deadBytesBefore", before.deadBytes)
       object.add("deadBytesAfter", after.deadBytes)
+      object.add("evictedKeys", done.evictedKeys)
       object.add("quarantined", done.quarantined)
       try output.put(object)
     } else {
@@ -107,7 +113,11 @@ struct Compact: Verb {
         line: "\(argument.store.printable): \(Quantity.count(before.segments, "segment")), "
           + "\(Quantity.bytes(before.totalBytes)) before; "
           + "\(Quantity.count(after.segments, "segment")), "
-          + "\(Quantity.bytes(after.totalBytes)) after")
+          + "\(Quantity.bytes(after.totalBytes)) after\(evicted(done.evictedKeys))")
     }
+  }
+
+  private func evicted(_ keys: Int) -> String {
+    keys == 0 ? "" : ", without \(Quantity.count(keys, "key"))"
   }
 }

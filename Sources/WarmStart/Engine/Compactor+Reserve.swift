@@ -1,0 +1,42 @@
+// Space that is kept for a full disk.
+//
+// To give space back a merge needs some first. On a full disk there is none: so the lock file holds as
+// much as a small output, which is given up when it is needed. A small store keeps none, since it could
+// not give much back.
+
+internal import Glibc
+
+extension Compactor {
+  /// Bytes of the store for every byte of the reserve, and of the largest reserve.
+  private static let part: UInt64 = 16
+  private static let largestReserve: UInt64 = 4 << 20
+  private static let smallestStore: UInt64 = 16 << 20
+
+  /// Fills the reserve, or gives back what is too much of it, after a run that went well. Without space
+  /// there is none.
+  func keepReserve() {
+    guard let plan = try? engine.plan(), let size = try? lockFile.size() else { return }
+    let goal =
+      plan.fileBytes < Self.smallestStore ? 0 : min(plan.fileBytes / Self.part, Self.largestReserve)
+    if size > 2 * goal { try? lockFile.truncate(to: goal) }
+    guard size < goal / 2 else { return }
+    do throws(FileError) {
+      let zeros = [UInt8](repeating: 0, count: 64 << 10)
+      for start in stride(from: size, to: goal, by: zeros.count) {
+        try zeros.withBytesThrowing { bytes throws(FileError) in
+          try lockFile.write(
+            UnsafeRawBufferPointer(rebasing: bytes[..<min(bytes.count, Int(goal - start))]),
+            at: start)
+        }
+      }
+    } catch { try? lockFile.truncate(to: 0) }
+  }
+
+  /// Gives the reserve up, after an error for want of space. Gives whether there was any.
+  func giveUpReserve(_ error: StoreError) -> Bool {
+    guard case .file(let why) = error, [ENOSPC, EDQUOT].contains(why.errno),
+      let size = try? lockFile.size(), size > 0
+    else { return false }
+    return (try? lockFile.truncate(to: 0)) != nil
+  }
+}

@@ -1,0 +1,88 @@
+// When this process merges segments without anybody having asked.
+
+internal import Logging
+
+extension Engine {
+  /// What is to be merged next.
+  struct NextMerge {
+    var group: [SegmentFigures]
+    var plan: CompactionPlan
+    var evictions = Evictions()
+  }
+
+  /// What is worth a merge now; nil if nothing is. Over seven eighths of the budget room is made for one
+  /// more segment: first of what is dead, then by eviction.
+  func nextMerge(_ policy: UpkeepPolicy) throws(StoreError) -> NextMerge? {
+    let plan = try plan()
+    let mark = options.sizeBudget / 8 * 7
+    if options.sizeBudget < .max, plan.fileBytes > mark {
+      let (evicting, evictions) = try planEvicting(
+        downTo: mark - min(mark, options.segmentLimit), worthwhile: UpkeepPolicy.fewestGain)
+      if let group = policy.mostWasteful(evicting) {
+        return NextMerge(group: group, plan: evicting, evictions: evictions)
+      }
+    }
+    return policy.next(plan).map { NextMerge(group: $0, plan: plan) }
+  }
+
+  /// A log is about to be begun: wakes the compactor if it has something to do, and waits for it if the
+  /// store is over its budget, or grows faster than it is compacted. With the append lock, which the
+  /// compactor does not need.
+  ///
+  /// So every writer adds to a store within its budget no more than one segment. A save never fails for
+  /// want of room in the budget: after a while it goes on.
+  func makeRoomForLog() {
+    guard let upkeep, let policy = options.upkeep else { return }
+    var turn = 0
+    while turn < Self.longestWaitForRoom {
+      let plan = stateLock.withLock {
+        // What others began or evicted meanwhile is of interest only to somebody who waits.
+        if turn > 0 { try? catalog.refresh() }
+        return CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
+      }
+      let isOver = plan.fileBytes > options.sizeBudget
+      let isBehind = turn < Self.longestWaitForWaste && policy.isBehind(plan)
+      guard isOver || isBehind else {
+        if turn == 0, isWorthAMerge(plan, policy) { upkeep.start() }
+        return upkeep.relax()
+      }
+      upkeep.start(isHurried: true)
+      host.sleep(Self.waitForRoom)
+      turn += 1
+      if upkeep.hasGivenUp, turn >= Self.longestWaitForWaste { break }
+    }
+    upkeep.relax()
+    if turn >= Self.longestWaitForRoom {
+      options.logger?.warning("the store in \(path) stays over its budget")
+    }
+  }
+
+  private func isWorthAMerge(_ plan: CompactionPlan, _ policy: UpkeepPolicy) -> Bool {
+    plan.fileBytes > options.sizeBudget / 8 * 7 || policy.next(plan) != nil
+  }
+
+  /// Nanoseconds between two looks, and how many there are: half a minute where the budget is at stake, a
+  /// fifth of a second for waste alone or where the compactor makes no headway.
+  private static let waitForRoom: UInt64 = 2_000_000
+  private static let longestWaitForRoom = 15_000
+  private static let longestWaitForWaste = 100
+
+  /// After the last log was sealed: one small merge, so that many short fits leave few segments.
+  func mergeAtClose() {
+    guard let policy = options.upkeep, !isReadOnly else { return }
+    do throws(StoreError) {
+      let known = stateLock.withLock {
+        CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
+      }
+      guard isWorthAMerge(known, policy), let compactor = try Compactor(self, .init()) else {
+        return
+      }
+      defer { compactor.finish() }
+      try compactor.clearAway()
+      guard let next = try nextMerge(policy), policy.mayMergeAtClose(next.group, of: next.plan)
+      else { return }
+      try compactor.merge(next.group.map(\.id), evicting: next.evictions.through)
+      compactor.keepReserve()
+    } catch { options.logger?.warning("compaction put off: \(error)") }
+  }
+}

@@ -1,0 +1,124 @@
+// What keeps a store small while it is used: a thread that merges segments when that is worth it.
+//
+// It is started by whoever begins a log and finds something to do, and ends when there is nothing more.
+// It rests as long as it works, with a low priority, unless the store grows faster than it follows. It
+// never takes the append lock, so that a save may wait for it.
+
+internal import Logging
+
+/// The thread of one engine.
+final class Upkeep: @unchecked Sendable {
+  // Its owner; the thread holds it for as long as it runs.
+  private unowned let engine: Engine
+  private let policy: UpkeepPolicy
+  private let lock: any Lock
+  // Guarded by lock.
+  private var thread: (any RunningThread)?
+  private var isRunning = false
+  private var mustEnd = false
+  private var mayFinishMerge = false
+  /// There is a save that waits for the thread.
+  private var isHurried = false
+  /// The last run came to nothing: an error, or nothing could be merged.
+  private var isInVain = false
+
+  /// Nanoseconds of the longest rest.
+  private static let longestRest: UInt64 = 50_000_000
+  /// Merges of one run, more than any store needs.
+  private static let mostMerges = 4096
+
+  init(_ engine: Engine, _ policy: UpkeepPolicy) {
+    self.engine = engine
+    self.policy = policy
+    lock = engine.host.threads.makeLock()
+  }
+
+  // MARK: From outside
+
+  /// Starts the thread unless it runs. Gives whether it does.
+  @discardableResult
+  func start(isHurried: Bool = false) -> Bool {
+    let ended: (any RunningThread)? = lock.withLock {
+      self.isHurried = self.isHurried || isHurried
+      guard !isRunning else { return nil }
+      defer { thread = nil }
+      return thread
+    }
+    ended?.join()
+    return lock.withLock {
+      guard !mustEnd, !isRunning else { return isRunning }
+      do throws(ThreadError) {
+        isRunning = true
+        thread = try engine.host.threads.start { [self, engine] in
+          withExtendedLifetime(engine) { run() }
+        }
+      } catch {
+        isRunning = false
+        engine.options.logger?.warning("no thread for compaction: errno \(error.errno)")
+      }
+      return isRunning
+    }
+  }
+
+  /// Nobody waits for it any more.
+  func relax() { lock.withLock { isHurried = false } }
+
+  /// Whether the last run came to nothing, so that it is no use to wait for another.
+  var hasGivenUp: Bool { lock.withLock { !isRunning && (isInVain || mustEnd) } }
+
+  /// Ends the thread, after a merge under way if that is a small one, and for good.
+  func end() {
+    let thread = lock.withLock {
+      mustEnd = true
+      defer { self.thread = nil }
+      return self.thread
+    }
+    thread?.join()
+  }
+
+  // MARK: The thread
+
+  private func run() {
+    engine.host.threads.lowerPriority()
+    var merged = 0
+    var failure: StoreError?
+    do throws(StoreError) { merged = try work() } catch { failure = error }
+    lock.withLock {
+      if let failure, !mustEnd {
+        engine.options.logger?.warning("compaction put off: \(failure)")
+      }
+      isInVain = merged == 0
+      isRunning = false
+    }
+  }
+
+  private var control: Compactor.Control {
+    var control = Compactor.Control()
+    control.rest = { [self] worked in
+      lock.withLock { isHurried || mustEnd ? 0 : min(worked, Self.longestRest) }
+    }
+    control.isCancelled = { [self] in lock.withLock { mustEnd && !mayFinishMerge } }
+    return control
+  }
+
+  /// Merges while that is worth it. Gives how many merges there were.
+  private func work() throws(StoreError) -> Int {
+    // Another process is at it.
+    guard let compactor = try Compactor(engine, control) else { return 0 }
+    defer { compactor.finish() }
+    try compactor.clearAway()
+    var merged = 0
+    while merged < Self.mostMerges, let next = try engine.nextMerge(policy) {
+      let mayGoOn = lock.withLock {
+        mayFinishMerge = policy.mayMergeAtClose(next.group, of: next.plan)
+        return !mustEnd
+      }
+      guard mayGoOn else { break }
+      try compactor.merge(next.group.map(\.id), evicting: next.evictions.through)
+      merged += 1
+      guard try engine.plan().promisesMore(than: next.plan) else { break }
+    }
+    if merged > 0 { compactor.keepReserve() }
+    return merged
+  }
+}

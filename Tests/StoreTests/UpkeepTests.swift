@@ -1,0 +1,155 @@
+// A store that keeps itself small without being asked.
+
+import Glibc
+import TestSupport
+import Testing
+import WarmStart
+
+@Suite struct UpkeepTests {
+  private let bench = Bench()
+
+  init() { bench.options.compactsByItself = true }
+
+  private var segments: [String] { listing(bench.path).filter { SegmentName($0) != nil } }
+
+  private func bytes() -> UInt64 {
+    listing(bench.path).reduce(0) { $0 + UInt64(contents("\(bench.path)/\($1)").count) }
+  }
+
+  /// One short fit: a key of its own, five checkpoints and a final.
+  private func fit(_ number: Int) throws {
+    bench.clock.advance(seconds: 1)
+    let store = try bench.open()
+    #expect(try store.lookup(key(number)) == nil)
+    for step in 0..<5 {
+      try store.save(
+        noise(number * 10 + step, count: 800), for: key(number), objective: Double(9 - step),
+        iteration: UInt64(step))
+    }
+    try store.save(
+      noise(number * 10 + 5, count: 800), for: key(number), kind: .final, objective: 1,
+      iteration: 5)
+    try store.close()
+  }
+
+  @Test func aThousandShortFitsLeaveAHandfulOfSegments() throws {
+    var most = 0
+    for number in 0..<1000 {
+      try fit(number)
+      most = max(most, listing(bench.path).count)
+    }
+    #expect(most <= 24)
+    let store = try bench.open(.readOnly)
+    for number in 0..<1000 {
+      #expect(try store.lookup(key(number))?.payload == noise(number * 10 + 5, count: 800))
+    }
+    #expect(try store.engine().verify(.payloads).damage.isEmpty)
+  }
+
+  @Test func aStoreThatIsToldNotToLeavesItsSegmentsAlone() throws {
+    bench.options.compactsByItself = false
+    for number in 0..<40 { try fit(number) }
+    #expect(segments.count == 40)
+  }
+
+  @Test func whatIsOverwrittenGoesWhileTheStoreIsWritten() throws {
+    bench.options.segmentLimit = 256 << 10
+    bench.options.durability = .buffered
+    let store = try bench.open()
+    var most: UInt64 = 0
+    for turn in 0..<60 {
+      for number in 0..<64 {
+        try store.save(
+          noise(turn * 64 + number, count: 4096), for: key(number), objective: Double(-turn))
+      }
+      most = max(most, bytes())
+    }
+    let live = try store.statistics.liveBytes
+    #expect(most <= 3 * live + 4 << 20)
+    for number in 0..<64 {
+      #expect(try store.lookup(key(number))?.payload == noise(59 * 64 + number, count: 4096))
+    }
+    try store.close()
+    try bench.open().compact()
+    #expect(Double(bytes()) <= 1.10 * Double(live))
+  }
+
+  @Test func theBudgetIsKeptAndWhatIsOfUseStays() throws {
+    bench.options.sizeBudget = 4 << 20
+    let store = try bench.open()
+    let segment = try store.engine().options.segmentLimit
+    var used: [Int] = []
+    for number in 0..<4000 {
+      bench.clock.advance(seconds: 1)
+      try store.save(noise(number, count: 4096), for: key(number))
+      // One of a hundred is looked up, again and again.
+      if number % 100 == 50 { used.append(number) }
+      if number % 50 == 0 {
+        for one in used.suffix(5) { #expect(try store.lookup(key(one)) != nil, "\(one)") }
+        let most = bench.options.sizeBudget + 2 * segment
+        #expect(bytes() <= most, "\(bytes()) of \(most) after \(number)")
+      }
+    }
+    try store.close()
+    #expect(bytes() <= bench.options.sizeBudget + segment)
+    let reader = try bench.open(.readOnly)
+    for number in used.suffix(5) + [3997, 3998, 3999] {
+      #expect(try reader.lookup(key(number))?.payload == noise(number, count: 4096), "\(number)")
+    }
+    // Of those that nobody asked for the newest are left; of the older ones at most a few, in segments that
+    // are not worth a merge for their sake.
+    let plain = (0..<4000).filter { !used.contains($0) && left.contains(key($0)) }
+    let newest = (0..<4000).filter { !used.contains($0) }.suffix(plain.count)
+    #expect(newest.filter { !left.contains(key($0)) }.count <= 5)
+    #expect(left.count > 500 && left.count < 1100)
+    #expect(try reader.engine().verify(.payloads).damage.isEmpty)
+  }
+
+  @Test func nothingOfWhatWasEvictedComesBack() throws {
+    bench.options.compactsByItself = false
+    // The best of each key lies in one segment, the newest in another.
+    for objective in [1.0, 2] {
+      let store = try bench.open()
+      for number in 0..<20 {
+        bench.clock.advance(seconds: 1)
+        try store.save(noise(number, count: 3000), for: key(number), objective: objective)
+      }
+      try store.close()
+    }
+    let living = try bench.open()
+    try living.save(payload(1), for: key(0), objective: 3)
+    let store = try bench.open { $0.sizeBudget = 80_000 }
+    let report = try store.compact()
+    #expect(report.evictedKeys > 5 && report.evictedKeys < 15)
+    try living.close()
+    let left = try bench.open(.readOnly).keys
+    // Its newest entry is newer than all others, and in the log of somebody who lives.
+    #expect(left.contains(key(0)))
+    for number in 1..<20 {
+      let isLeft = left.contains(key(number))
+      #expect(isLeft == (number > report.evictedKeys))
+      let entries = try bench.open(.readOnly).entries(for: key(number))
+      #expect(entries.count == (isLeft ? 2 : 0))
+      if isLeft { #expect(try bench.open(.readOnly).lookup(key(number))?.objective == 1) }
+    }
+    try bench.open().compact()
+    #expect(try bench.open(.readOnly).keys == left)
+  }
+
+  @Test func whatIsSavedAfterItWasEvictedStays() throws {
+    bench.options.compactsByItself = false
+    for number in 0..<30 {
+      bench.clock.advance(seconds: 1)
+      let store = try bench.open()
+      try store.save(noise(number, count: 3000), for: key(number % 10), objective: Double(number))
+      try store.close()
+    }
+    try bench.open { $0.sizeBudget = 20_000 }.compact()
+    let gone = try #require(try (0..<10).first { try bench.open().lookupBest(key($0)) == nil })
+    let store = try bench.open()
+    try store.save(payload(7), for: key(gone), objective: 99)
+    try store.close()
+    try bench.open().compact()
+    #expect(try bench.open().lookup(key(gone))?.payload == payload(7))
+  }
+}
