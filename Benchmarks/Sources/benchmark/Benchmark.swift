@@ -16,7 +16,8 @@ struct Benchmark: ParsableCommand {
     commandName: "benchmark", abstract: "Measures the store, or the bare disk.",
     subcommands: [
       CheckpointDurable.self, CheckpointBuffered.self, CheckpointBackground.self, Group.self,
-      Keys.self,
+      Keys.self, Overwrites.self, ShortFits.self, OneFit.self, Budget.self, OneWriter.self,
+      Compaction.self, OneCompaction.self,
     ])
 }
 

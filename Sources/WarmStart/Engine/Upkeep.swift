@@ -17,13 +17,14 @@ final class Upkeep: @unchecked Sendable {
   private var isRunning = false
   private var mustEnd = false
   private var mayFinishMerge = false
-  /// There is a save that waits for the thread.
+  /// There is a save that waits for the thread, or soon may.
   private var isHurried = false
+  private var isInHaste = false
   /// The last run came to nothing: an error, or nothing could be merged.
   private var isInVain = false
 
   /// Nanoseconds of the longest rest.
-  private static let longestRest: UInt64 = 50_000_000
+  private static let longestRest: UInt64 = 10_000_000
   /// Merges of one run, more than any store needs.
   private static let mostMerges = 4096
 
@@ -95,7 +96,7 @@ final class Upkeep: @unchecked Sendable {
   private var control: Compactor.Control {
     var control = Compactor.Control()
     control.rest = { [self] worked in
-      lock.withLock { isHurried || mustEnd ? 0 : min(worked, Self.longestRest) }
+      lock.withLock { isHurried || isInHaste || mustEnd ? 0 : min(worked, Self.longestRest) }
     }
     control.isCancelled = { [self] in lock.withLock { mustEnd && !mayFinishMerge } }
     return control
@@ -110,6 +111,7 @@ final class Upkeep: @unchecked Sendable {
     var merged = 0
     while merged < Self.mostMerges, let next = try engine.nextMerge(policy) {
       let mayGoOn = lock.withLock {
+        isInHaste = policy.isInHaste(next.plan, budget: engine.options.sizeBudget)
         mayFinishMerge = policy.mayMergeAtClose(next.group, of: next.plan)
         return !mustEnd
       }

@@ -56,9 +56,17 @@ package struct UpkeepPolicy: Sendable, Hashable {
     return tier
   }
 
-  /// Whether a save that begins a log had better let the compactor catch up first.
+  /// Whether a save that begins a log had better let the compactor catch up first. With a log, and the
+  /// output of a merge, the directory then stays below three times what is kept and four times the waste
+  /// that is free, where no segment is larger than that.
   func isBehind(_ plan: CompactionPlan) -> Bool {
-    plan.wasteBytes > plan.keptBytes + plan.keptBytes / 2 + 2 * freeWaste
+    plan.wasteBytes > 2 * plan.keptBytes + freeWaste
+  }
+
+  /// Whether the compactor has no time to rest.
+  func isInHaste(_ plan: CompactionPlan, budget: UInt64) -> Bool {
+    plan.wasteBytes > plan.keptBytes + plan.keptBytes / 4 + freeWaste
+      || plan.fileBytes > budget / 16 * 15
   }
 
   /// Whether `close` may merge these.
