@@ -24,9 +24,17 @@ extension Engine {
   package func lookup(
     _ key: Fingerprint, _ question: Question, countsAsUse: Bool
   ) throws(StoreError) -> Answer? {
+    try lookup(key, countsAsUse: countsAsUse) { places in pick(places, question) }
+  }
+
+  /// The same, of the entry that `pick`, which is called with the state lock held, chooses among those
+  /// that fill a slot.
+  func lookup(
+    _ key: Fingerprint, countsAsUse: Bool, _ pick: ([SlottedPlace]) -> SlottedPlace?
+  ) throws(StoreError) -> Answer? {
     var stale = 0
     while true {
-      guard let chosen = try choose(key, question, countsAsUse: countsAsUse) else { return nil }
+      guard let chosen = try choose(key, countsAsUse: countsAsUse, pick) else { return nil }
       do throws(SegmentReader.RecordFailure) {
         let record = try read(chosen, key: key)
         return Answer(
@@ -56,13 +64,13 @@ extension Engine {
   }
 
   private func choose(
-    _ key: Fingerprint, _ question: Question, countsAsUse: Bool
+    _ key: Fingerprint, countsAsUse: Bool, _ pick: ([SlottedPlace]) -> SlottedPlace?
   ) throws(StoreError) -> Chosen? {
     try stateLock.withLock { () throws(StoreError) -> Chosen? in
       try catalog.untilPresent { catalog throws(Catalog.Interruption) -> Chosen? in
         try catalog.requireSettled(key)
         let places = catalog.index.places(of: key)
-        guard !isExpired(key), let place = pick(places, question),
+        guard !isExpired(key), let place = pick(places),
           let segment = catalog.segment(place.place.segment)
         else { return nil }
         if countsAsUse { noteUse(key) }
@@ -125,8 +133,13 @@ extension Engine {
   /// Whether a key was neither saved nor looked up for longer than the time to live.
   package func isExpired(_ key: Fingerprint) -> Bool {
     guard options.timeToLive > 0, let use = catalog.index.lastUse(of: key) else { return false }
+    return isExpired(lastUse: UInt64(max(use.saved, use.lookedUp)) * 1_000_000_000)
+  }
+
+  /// Whether what was used last at `last`, nanoseconds since 1970, has outlived the time to live.
+  func isExpired(lastUse last: UInt64) -> Bool {
+    guard options.timeToLive > 0 else { return false }
     let now = host.wallClock()
-    let last = UInt64(max(use.saved, use.lookedUp)) * 1_000_000_000
     // Of a machine without a clock, or before its clock was set: it tells nothing of the age.
     guard last >= Self.earliest else { return false }
     return last < now && now - last > options.timeToLive + 1_000_000_000
