@@ -37,6 +37,7 @@ let package = Package(
       dependencies: [
         "WarmStart",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Crypto", package: "swift-crypto"),
       ],
       path: "Tools/warmstart",
       exclude: ["warmstart.1"],
