@@ -37,6 +37,7 @@ let package = Package(
       dependencies: [
         "WarmStart",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Crypto", package: "swift-crypto"),
       ],
       path: "Tools/warmstart",
       exclude: ["warmstart.1"],
@@ -79,8 +80,11 @@ let package = Package(
       name: "CrashTests", dependencies: ["WarmStart", "TestSupport", "checkpoint-writer"],
       swiftSettings: strict),
     .testTarget(
-      name: "ToolTests", dependencies: ["WarmStart", "TestSupport", "warmstart"],
-      swiftSettings: strict),
+      name: "ToolTests",
+      dependencies: [
+        "WarmStart", "TestSupport", "warmstart", .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      resources: [.copy("Fixtures")], swiftSettings: strict),
     .testTarget(name: "CO2Tests", dependencies: ["CO2Model", "co2-gam"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

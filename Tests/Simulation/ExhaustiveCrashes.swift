@@ -14,6 +14,7 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
   package private(set) var calls = 0
   package private(set) var operations = 0
   package private(set) var compactions = 0
+  package private(set) var evictions = 0
   /// The first thing that was wrong.
   package private(set) var failure: String?
 
@@ -82,7 +83,7 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
     try close(fifth)
     try save(fourth, 1, .final, 1, 100)
     try close(fourth)
-    let sixth = try open("fit 1", .synced)
+    let sixth = try open("fit 1", .synced, sizeBudget: 24_000)
     try compact(sixth)
     try look(sixth, 1)
     try close(sixth)
@@ -95,10 +96,19 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
     let durability: Durability
   }
 
-  private func open(_ producer: String, _ durability: Durability) throws -> Actor {
+  private func open(
+    _ producer: String, _ durability: Durability, sizeBudget: UInt64 = 0
+  ) throws -> Actor {
     begin("open as \(producer)")
     let process = machine.startProcess()
     var options = StoreOptions()
+    options.compactsByItself = false
+    options.sizeBudget = sizeBudget
+    options.onEviction = { [unowned self] key, _ in
+      let number = (0..<Self.keys).first { fingerprint($0) == key }!
+      evictions += 1
+      model.evicting(number, by: process.number, at: machine.moment())
+    }
     options.producer = producer
     options.durability = durability
     options.segmentLimit = 64 << 10

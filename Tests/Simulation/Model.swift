@@ -94,6 +94,13 @@ struct Model {
   mutating func begin(_ attempt: Attempt) { attempts.append(attempt) }
   mutating func begin(_ removal: Removal) { removals.append(removal) }
 
+  /// A compaction is about to leave a key out. Everything of it that there is may be gone from now on.
+  mutating func evicting(_ key: Int, by process: Int, at moment: Int) {
+    var course = Course(operation: moment, process: process, start: moment, worth: .stable)
+    (course.end, course.writtenEnd, course.state) = (moment, moment, .uncertain)
+    removals.append(Removal(key: key, course: course))
+  }
+
   /// The operation has returned.
   mutating func end(_ operation: Int, at moment: Int, acknowledged: Bool) {
     let doubtful = doubtful

@@ -76,6 +76,16 @@ extension Simulator {
     options.backgroundMemory = circumstances.backgroundMemory
     options.timeToLive = circumstances.timeToLive
     options.compactionFlaw = mutant?.compactionFlaw
+    options.compactsByItself = circumstances.upkeep != nil
+    options.upkeepPolicy = circumstances.upkeep ?? options.upkeepPolicy
+    options.sizeBudget = circumstances.sizeBudget
+    options.onEviction = { [unowned self] key, _ in
+      guard let number = (0..<circumstances.keys).first(where: { fingerprint($0) == key }) else {
+        return machine.fail("what was never saved is evicted: \(key)")
+      }
+      tell("process \(process.number) evicts key \(number)")
+      model.evicting(number, by: process.number, at: machine.moment())
+    }
     tell("open as \(options.producer!), \(options.durability), read-only \(isReadOnly)")
     slot.reverts = reverts
     do throws(StoreError) {

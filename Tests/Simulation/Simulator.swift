@@ -52,6 +52,7 @@ package final class Simulator: @unchecked Sendable {
   // MARK: Rounds
 
   private func run() {
+    model.keepsTheDead = circumstances.upkeep == nil
     machine.onCrash = { [unowned self] in
       tell("crash")
       if let wrong = audit.run(&model, afterCrash: true) { machine.fail("after a crash: \(wrong)") }
@@ -86,13 +87,14 @@ package final class Simulator: @unchecked Sendable {
     drain(slot)
   }
 
-  /// What was accepted is written, so that nobody is in the middle of anything.
+  /// What was accepted is written, and what is worth it merged, so that nobody is in the middle of anything.
   private func drain(_ slot: Slot) {
-    guard slot.durability == .background, let process = slot.process, !slot.isReadOnly else {
-      return
+    guard let process = slot.process, !slot.isReadOnly else { return }
+    if slot.durability == .background {
+      _ = try? slot.store!.keys
+      drained(process)
     }
-    _ = try? slot.store!.keys
-    drained(process)
+    try? slot.store!.engine().waitForUpkeep()
     if process.isDead { leave(slot) }
   }
 
@@ -175,6 +177,19 @@ package final class Simulator: @unchecked Sendable {
   }
 }
 
+extension UpkeepPolicy {
+  /// For stores of a few hundred kibibytes.
+  fileprivate static var simulated: UpkeepPolicy {
+    var policy = UpkeepPolicy()
+    policy.freeWaste = 16 << 10
+    policy.fanIn = 3
+    policy.smallestTier = 4 << 10
+    policy.closeLimit = 48 << 10
+    policy.veryMany = 6
+    return policy
+  }
+}
+
 /// One place for a process; when one has ended the next takes it.
 final class Slot: @unchecked Sendable {
   let number: Int
@@ -210,6 +225,10 @@ struct Circumstances {
   let jumpsAtAnyTime: Bool
   let duets: Bool
   let compacts: Bool
+  /// When stores compact themselves; nil for never.
+  let upkeep: UpkeepPolicy?
+  /// Bytes; 0 for no limit.
+  let sizeBudget: UInt64
   let durabilities: [Durability]
   let backgroundMemory: Int
   let openFiles: Int
@@ -249,5 +268,7 @@ struct Circumstances {
     }
     faults.syncFailure = dice.pick(SyncFailure.allCases)
     self.faults = faults
+    upkeep = dice.once(in: 2) ? UpkeepPolicy.simulated : nil
+    sizeBudget = upkeep == nil || dice.once(in: 2) ? 0 : dice.pick([8_000, 20_000, 60_000])
   }
 }

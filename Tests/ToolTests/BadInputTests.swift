@@ -87,7 +87,8 @@ import WarmStart
     ["put", "a", "b", "--label", String(repeating: "é", count: 65)],
     ["put", "a", "b", "--producer", String(repeating: "p", count: 257)],
     ["put", "a", "b", "--producer", ""], ["put", "a", "b", "--durability", "eventual"],
-    ["fingerprint", "--tag"], ["stat"], ["show", "\u{1b}[31m", "\u{1b}[31m"],
+    ["fingerprint", "--tag"], ["stat"], ["import", "a"], ["import", "a", "--from-gam", ""],
+    ["show", "\u{1b}[31m", "\u{1b}[31m"],
   ])
   func wrongUsageIsOneLineAndMakesNothing(arguments: [String]) throws {
     let directory = TemporaryDirectory()

@@ -3,7 +3,9 @@ import TestSupport
 import Testing
 
 @Suite struct HelpTests {
-  static let verbs = ["ls", "show", "get", "put", "rm", "stat", "fsck", "compact", "fingerprint"]
+  static let verbs = [
+    "ls", "show", "get", "put", "rm", "stat", "fsck", "compact", "import", "fingerprint",
+  ]
 
   @Test(arguments: verbs)
   func theHelpOfEachVerbHasAnExample(verb: String) throws {

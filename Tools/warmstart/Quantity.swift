@@ -18,8 +18,8 @@ enum Quantity {
   }
 
   /// Such as `1 place` or `2 places`.
-  static func count(_ number: Int, _ what: String) -> String {
-    "\(number) \(what)\(number == 1 ? "" : "s")"
+  static func count(_ number: Int, _ what: String, plural: String? = nil) -> String {
+    "\(number) \(number == 1 ? what : plural ?? what + "s")"
   }
 
   /// The exact number, and in words where that is shorter.

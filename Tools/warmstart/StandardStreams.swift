@@ -115,7 +115,15 @@ struct InputFile: ~Copyable {
     if descriptor < 0 { throw Failure(cannot: "open \(path)", errno: errno) }
   }
 
+  /// Takes a descriptor over, or what a failed call gave instead of one.
+  init(name: String, adopting descriptor: Int32) {
+    self.init(name: name, descriptor: descriptor)
+  }
+
   deinit { if descriptor > STDERR_FILENO { close(descriptor) } }
+
+  /// Whether there is a file.
+  var isOpen: Bool { descriptor >= 0 }
 
   /// How much there is from here to its end, where it is a regular file.
   var regularRest: UInt64? {

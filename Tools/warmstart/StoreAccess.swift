@@ -1,6 +1,7 @@
 // Opening stores, and the arguments that say which one and how to report.
 
 import ArgumentParser
+import Glibc
 import WarmStart
 
 /// The store that a verb works on.
@@ -57,6 +58,17 @@ extension StoreArgument {
     options.payloadLimit = StoreOptions().payloadLimit
     return try opened { () throws(StoreError) in
       try WarmStartStore.open(at: store, options: options)
+    }
+  }
+
+  /// Opens the store for reading, or gives nil where `openOrCreate` would begin with nothing.
+  func openIfPresent() throws(Failure) -> OpenStore? {
+    do throws(Failure) { return try openForReading() } catch {
+      guard error.status == .noStore else { throw error }
+      var status = stat()
+      let isThere = stat(store, &status) == 0
+      guard isThere ? status.st_mode & S_IFMT == S_IFDIR : errno == ENOENT else { throw error }
+      return nil
     }
   }
 

@@ -35,6 +35,7 @@ enum Terminal {
 struct ProgressLine {
   private let what: String
   private let isShown: Bool
+  private let amount: (UInt64) -> String
   private let begin = Host.system.monotonicClock()
   private var lastShown: UInt64 = 0
   private var isThere = false
@@ -42,13 +43,16 @@ struct ProgressLine {
   private static let interval: UInt64 = 100_000_000
   private static let barLength = 24
 
-  /// `what` is being done, such as "verifying".
-  init(_ what: String, quiet: Bool) {
+  /// `what` is being done, such as "verifying"; `amount` says how much, bytes unless given.
+  init(
+    _ what: String, quiet: Bool, amount: @escaping (UInt64) -> String = Quantity.bytes
+  ) {
     self.what = what
+    self.amount = amount
     isShown = !quiet && Terminal.isCapable(STDERR_FILENO)
   }
 
-  /// Bytes done, of all.
+  /// So much is done, of all.
   mutating func show(_ done: UInt64, of total: UInt64) {
     guard isShown else { return }
     let now = Host.system.monotonicClock()
@@ -64,8 +68,8 @@ struct ProgressLine {
     let rate = Double(done) / seconds
     let left = rate > 0 ? Double(total - min(done, total)) / rate : 0
     StandardStreams.writeToStandardError(
-      "\r\(what) [\(bar)] \(Quantity.bytes(done)) of \(Quantity.bytes(total)), "
-        + "\(Quantity.bytes(UInt64(rate)))/s, \(Quantity.duration(seconds: left)) left\u{1b}[K")
+      "\r\(what) [\(bar)] \(amount(done)) of \(amount(total)), "
+        + "\(amount(UInt64(rate)))/s, \(Quantity.duration(seconds: left)) left\u{1b}[K")
   }
 
   /// Takes the line away.

@@ -20,7 +20,7 @@ struct Warmstart: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       Ls.self, Show.self, Get.self, Put.self, Rm.self, Stat.self, Fsck.self,
-      Compact.self, FingerprintFiles.self,
+      Compact.self, Import.self, FingerprintFiles.self,
     ])
 
   func run() throws {

@@ -1,7 +1,6 @@
 // How small a store keeps itself, and what that costs.
 
 import ArgumentParser
-import Foundation
 import Glibc
 import WarmStart
 
@@ -27,30 +26,58 @@ struct Contents {
 }
 
 /// This program with other arguments, in a process of its own; its output is inherited, or comes back.
-struct Child {
-  private let process = Process()
-  private let pipe = Pipe()
+final class Child {
+  private var process = pid_t()
+  private var ends: [Int32] = [-1, -1]
+  private var status: Int32?
 
   init(_ arguments: [String], captures: Bool = false) throws {
-    process.executableURL = URL(fileURLWithPath: CommandLine.arguments[0])
-    process.arguments = arguments
-    if captures { process.standardOutput = pipe }
-    try process.run()
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    if captures {
+      guard pipe(&ends) == 0 else { throw ValidationError("no pipe") }
+      for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+      posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
+    }
+    var words = ([CommandLine.arguments[0]] + arguments).map { strdup($0) } + [nil]
+    defer { for word in words { free(word) } }
+    guard posix_spawnp(&process, words[0]!, &actions, nil, &words, environ) == 0 else {
+      throw ValidationError("no process")
+    }
+    if captures { close(ends[1]) }
   }
 
-  var isRunning: Bool { process.isRunning }
+  /// Runs a command of the shell.
+  static func shell(_ command: String) throws {
+    guard system(command) == 0 else { throw ValidationError("failed: \(command)") }
+  }
+
+  var isRunning: Bool {
+    guard status == nil else { return false }
+    var now: Int32 = 0
+    if waitpid(process, &now, WNOHANG) == process { status = now }
+    return status == nil
+  }
 
   func output() throws -> String {
-    let data = pipe.fileHandleForReading.readDataToEndOfFile()
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 4096)
+    while case let count = read(ends[0], &buffer, buffer.count), count > 0 {
+      bytes += buffer[..<count]
+    }
+    close(ends[0])
     try wait()
-    return String(decoding: data, as: UTF8.self)
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   func wait() throws {
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
-      throw ValidationError("a child failed with \(process.terminationStatus)")
+    if status == nil {
+      var now: Int32 = 0
+      waitpid(process, &now, 0)
+      status = now
     }
+    guard status == 0 else { throw ValidationError("a child failed with status \(status!)") }
   }
 }
 
@@ -250,24 +277,22 @@ struct Compaction: ParsableCommand {
   @Option(help: "bytes of the store") var bytes = 512 << 20
   @Option(help: "bytes, a multiple of 8") var payload = 16384
   @Option(help: "where the temporary directory goes") var dir = "/tmp"
+  @Option(help: "fill this directory and do no more") var fill: String?
 
   func run() throws {
+    if let fill { return try self.fill(fill) }
     let directory = ScratchDirectory(in: dir)
     let other = ScratchDirectory(in: dir)
     defer { directory.remove() }
     defer { other.remove() }
-    try fill(directory.path)
+    try self.fill(directory.path)
     let before = Contents(of: directory.path).bytes
     let begin = now()
     try Child(["one-compaction", directory.path]).wait()
     let compacting = Double(now() - begin) * 1e-9
     let after = Contents(of: directory.path).bytes
-    let copy = Process()
-    copy.executableURL = URL(fileURLWithPath: "/bin/sh")
-    copy.arguments = ["-c", "cp '\(directory.path)'/*.seg '\(other.path)' && sync -f '\(other.path)'"]
     let start = now()
-    try copy.run()
-    copy.waitUntilExit()
+    try Child.shell("cp '\(directory.path)'/*.seg '\(other.path)' && sync -f '\(other.path)'")
     let copying = Double(now() - start) * 1e-9
     print(
       "{\"engine\":\"warmstart\",\"workload\":\"compaction\",\"bytes_before\":\(before),"

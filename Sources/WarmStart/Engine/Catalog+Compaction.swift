@@ -30,18 +30,20 @@ extension Catalog {
     if needsRemovals { notes += UInt64(segment.removalCount * RecordHeader.length(texts: 64)) }
     let size = max(segment.fileBytes, segment.tail)
     let dead = segment.recordBytes - min(live + notes, segment.recordBytes)
-    var waste = dead
-    if segment.phase == .log {
-      waste += size - segment.tail
-    } else if segment.recordBytes > 0 {
-      // A footer shrinks with its records.
-      waste += UInt64(Double(size - segment.tail) * Double(dead) / Double(segment.recordBytes))
-    }
+    // What of the records is kept needs a footer, which shrinks with them; a log has none yet.
+    let part = Double(live + notes) / Double(max(segment.recordBytes, 1))
+    let footer =
+      segment.phase == .log
+      ? segment.recordCount * Self.footerBytes : Int(clamping: size - segment.tail)
+    let kept = segment.recordBytes - dead + UInt64(min(part, 1) * Double(footer))
     return SegmentFigures(
-      id: segment.id, fileBytes: size, keptBytes: live + notes == 0 ? 0 : size - min(waste, size),
+      id: segment.id, fileBytes: size, keptBytes: live + notes == 0 ? 0 : kept,
       recordCount: segment.recordCount, isDamaged: damagedSegments.contains(segment.id),
       holdsEvicted: evicted > 0)
   }
+
+  /// Bytes of a footer for each record, as a rule.
+  private static let footerBytes = 160
 
   /// Whether a key was neither saved nor looked up for longer than the time to live.
   func isExpired(_ key: Fingerprint, at now: UInt64) -> Bool {

@@ -7,9 +7,8 @@
 internal import Glibc
 
 extension Compactor {
-  /// Bytes of the store for every byte of the reserve, and of the largest reserve.
-  private static let part: UInt64 = 16
-  private static let largestReserve: UInt64 = 4 << 20
+  /// Bytes of the store for every byte of the reserve.
+  private static let part: UInt64 = 32
   private static let smallestStore: UInt64 = 16 << 20
 
   /// Fills the reserve, or gives back what is too much of it, after a run that went well. Without space
@@ -17,7 +16,7 @@ extension Compactor {
   func keepReserve() {
     guard let plan = try? engine.plan(), let size = try? lockFile.size() else { return }
     let goal =
-      plan.fileBytes < Self.smallestStore ? 0 : min(plan.fileBytes / Self.part, Self.largestReserve)
+      plan.fileBytes < Self.smallestStore ? 0 : min(plan.fileBytes / Self.part, engine.options.largestReserve)
     if size > 2 * goal { try? lockFile.truncate(to: goal) }
     guard size < goal / 2 else { return }
     do throws(FileError) {

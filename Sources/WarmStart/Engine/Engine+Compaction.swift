@@ -82,7 +82,7 @@ extension Engine {
       catalog.segments.values.reduce(0) { $0 + max($1.fileBytes, $1.tail) }
     }
     let closed = try plan().fileBytes
-    let target = options.sizeBudget - min(options.sizeBudget, living - min(living, closed))
+    let target = options.segmentBudget - min(options.segmentBudget, living - min(living, closed))
     return try planEvicting(downTo: target, worthwhile: 0)
   }
 

@@ -150,7 +150,8 @@ extension Engine {
     }
   }
 
-  private func open(segmentOf id: SegmentID) throws(StoreError) -> (SegmentHeader, any File)? {
+  /// The file of a segment, and its header; nil if the segment is not there any more.
+  func open(segmentOf id: SegmentID) throws(StoreError) -> (SegmentHeader, any File)? {
     try stateLock.withLock { () throws(StoreError) in
       try catalog.untilPresent {
         catalog throws(Catalog.Interruption) -> (SegmentHeader, any File)? in

@@ -24,9 +24,17 @@ extension Engine {
   package func lookup(
     _ key: Fingerprint, _ question: Question, countsAsUse: Bool
   ) throws(StoreError) -> Answer? {
+    try lookup(key, countsAsUse: countsAsUse) { places in pick(places, question) }
+  }
+
+  /// The same, of the entry that `pick`, which is called with the state lock held, chooses among those
+  /// that fill a slot.
+  func lookup(
+    _ key: Fingerprint, countsAsUse: Bool, _ pick: ([SlottedPlace]) -> SlottedPlace?
+  ) throws(StoreError) -> Answer? {
     var stale = 0
     while true {
-      guard let chosen = try choose(key, question, countsAsUse: countsAsUse) else { return nil }
+      guard let chosen = try choose(key, countsAsUse: countsAsUse, pick) else { return nil }
       do throws(SegmentReader.RecordFailure) {
         let record = try read(chosen, key: key)
         return Answer(
@@ -56,13 +64,13 @@ extension Engine {
   }
 
   private func choose(
-    _ key: Fingerprint, _ question: Question, countsAsUse: Bool
+    _ key: Fingerprint, countsAsUse: Bool, _ pick: ([SlottedPlace]) -> SlottedPlace?
   ) throws(StoreError) -> Chosen? {
     try stateLock.withLock { () throws(StoreError) -> Chosen? in
       try catalog.untilPresent { catalog throws(Catalog.Interruption) -> Chosen? in
         try catalog.requireSettled(key)
         let places = catalog.index.places(of: key)
-        guard !isExpired(key), let place = pick(places, question),
+        guard !isExpired(key), let place = pick(places),
           let segment = catalog.segment(place.place.segment)
         else { return nil }
         if countsAsUse { noteUse(key) }

@@ -14,8 +14,8 @@ extension Engine {
   /// more segment: first of what is dead, then by eviction.
   func nextMerge(_ policy: UpkeepPolicy) throws(StoreError) -> NextMerge? {
     let plan = try plan()
-    let mark = options.sizeBudget / 8 * 7
-    if options.sizeBudget < .max, plan.fileBytes > mark {
+    let mark = options.segmentBudget / 8 * 7
+    if options.segmentBudget < .max, plan.fileBytes > mark {
       let (evicting, evictions) = try planEvicting(
         downTo: mark - min(mark, options.segmentLimit), worthwhile: UpkeepPolicy.fewestGain)
       if let group = policy.mostWasteful(evicting) {
@@ -36,20 +36,21 @@ extension Engine {
     var turn = 0
     while turn < Self.longestWaitForRoom {
       let plan = stateLock.withLock {
-        // What others began or evicted meanwhile is of interest only to somebody who waits.
-        if turn > 0 { try? catalog.refresh() }
+        // Others fill the budget as well. Where they cannot be read, what is known has to do.
+        try? catalog.refresh()
         return CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
       }
-      let isOver = plan.fileBytes > options.sizeBudget
+      let isOver = plan.fileBytes > options.segmentBudget
       let isBehind = turn < Self.longestWaitForWaste && policy.isBehind(plan)
       guard isOver || isBehind else {
         if turn == 0, isWorthAMerge(plan, policy) { upkeep.start() }
         return upkeep.relax()
       }
+      // It made no headway: to wait for it would be in vain.
+      if turn > 0, upkeep.hasGivenUp { break }
       upkeep.start(isHurried: true)
       host.sleep(Self.waitForRoom)
       turn += 1
-      if upkeep.hasGivenUp, turn >= Self.longestWaitForWaste { break }
     }
     upkeep.relax()
     if turn >= Self.longestWaitForRoom {
@@ -57,12 +58,15 @@ extension Engine {
     }
   }
 
+  /// Returns once the store has merged what is worth it now.
+  package func waitForUpkeep() { upkeep?.wait() }
+
   private func isWorthAMerge(_ plan: CompactionPlan, _ policy: UpkeepPolicy) -> Bool {
-    plan.fileBytes > options.sizeBudget / 8 * 7 || policy.next(plan) != nil
+    plan.fileBytes > options.segmentBudget / 8 * 7 || policy.next(plan) != nil
   }
 
   /// Nanoseconds between two looks, and how many there are: half a minute where the budget is at stake, a
-  /// fifth of a second for waste alone or where the compactor makes no headway.
+  /// fifth of a second for waste alone.
   private static let waitForRoom: UInt64 = 2_000_000
   private static let longestWaitForRoom = 15_000
   private static let longestWaitForWaste = 100

@@ -29,7 +29,11 @@ package struct EngineOptions: Sendable {
   /// Nanoseconds after its last use that a key lives; 0 is for ever.
   package var timeToLive: UInt64
   /// Bytes that the segments take which nobody writes; beyond, keys are evicted. `.max` for no limit.
-  package var sizeBudget: UInt64 = .max
+  package var sizeBudget = UInt64.max
+  /// Bytes that are kept for a full disk at most.
+  var largestReserve: UInt64 { min(4 << 20, sizeBudget / 32) }
+  /// What of the budget is left for segments.
+  var segmentBudget: UInt64 { sizeBudget == .max ? .max : sizeBudget - largestReserve }
   /// When segments are merged without anybody having asked; nil for never.
   package var upkeep: UpkeepPolicy?
   /// Hears of each key that is about to be left out, and up to which stamp: for tests.

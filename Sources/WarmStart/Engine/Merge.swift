@@ -226,7 +226,8 @@ final class Merge {
     let copier = Copier(compactor, victim.source)
     for record in victim.kept {
       let length = UInt64(record.headerLength + record.storedLength)
-      let isLong = output.length + length > 2 * compactor.engine.options.segmentLimit
+      let limit = compactor.engine.options.segmentLimit
+      let isLong = output.length + length > limit + limit / 8
       if output.isFull || isLong && victims.count > 1 { throw .tooMuch }
       do throws(Copier.Failure) {
         try copier.copy(record, to: damaged.isEmpty ? output : nil)

@@ -67,6 +67,15 @@ final class Upkeep: @unchecked Sendable {
   /// Whether the last run came to nothing, so that it is no use to wait for another.
   var hasGivenUp: Bool { lock.withLock { !isRunning && (isInVain || mustEnd) } }
 
+  /// Returns once the thread, if it runs, has come to its end by itself.
+  func wait() {
+    let thread = lock.withLock {
+      defer { self.thread = nil }
+      return self.thread
+    }
+    thread?.join()
+  }
+
   /// Ends the thread, after a merge under way if that is a small one, and for good.
   func end() {
     let thread = lock.withLock {
@@ -81,14 +90,17 @@ final class Upkeep: @unchecked Sendable {
 
   private func run() {
     engine.host.threads.lowerPriority()
-    var merged = 0
+    // Of another process that is at it something may be expected.
+    var isInVain = false
     var failure: StoreError?
-    do throws(StoreError) { merged = try work() } catch { failure = error }
+    do throws(StoreError) {
+      if let merged = try work() { isInVain = merged == 0 }
+    } catch { (isInVain, failure) = (true, error) }
     lock.withLock {
       if let failure, !mustEnd {
         engine.options.logger?.warning("compaction put off: \(failure)")
       }
-      isInVain = merged == 0
+      self.isInVain = isInVain
       isRunning = false
     }
   }
@@ -102,16 +114,15 @@ final class Upkeep: @unchecked Sendable {
     return control
   }
 
-  /// Merges while that is worth it. Gives how many merges there were.
-  private func work() throws(StoreError) -> Int {
-    // Another process is at it.
-    guard let compactor = try Compactor(engine, control) else { return 0 }
+  /// Merges while that is worth it. Gives how many merges there were; nil if another process is at it.
+  private func work() throws(StoreError) -> Int? {
+    guard let compactor = try Compactor(engine, control) else { return nil }
     defer { compactor.finish() }
     try compactor.clearAway()
     var merged = 0
     while merged < Self.mostMerges, let next = try engine.nextMerge(policy) {
       let mayGoOn = lock.withLock {
-        isInHaste = policy.isInHaste(next.plan, budget: engine.options.sizeBudget)
+        isInHaste = policy.isInHaste(next.plan, budget: engine.options.segmentBudget)
         mayFinishMerge = policy.mayMergeAtClose(next.group, of: next.plan)
         return !mustEnd
       }

@@ -4,6 +4,8 @@
 // together. A file of bytes must not: a text comes back as it went in, and what one language calls equal
 // another does not.
 
+internal import Glibc
+
 /// A text as a key: equal to another only byte for byte.
 struct ExactText: Hashable {
   let text: String
@@ -22,5 +24,13 @@ struct ExactText: Hashable {
 
 extension String {
   /// Whether the two are equal byte for byte.
-  package func hasSameBytes(as other: String) -> Bool { utf8.elementsEqual(other.utf8) }
+  package func hasSameBytes(as other: String) -> Bool {
+    guard utf8.count == other.utf8.count else { return false }
+    let isSame = utf8.withContiguousStorageIfAvailable { bytes in
+      other.utf8.withContiguousStorageIfAvailable {
+        bytes.isEmpty || memcmp(bytes.baseAddress!, $0.baseAddress!, bytes.count) == 0
+      }
+    }
+    return (isSame ?? nil) ?? utf8.elementsEqual(other.utf8)
+  }
 }
