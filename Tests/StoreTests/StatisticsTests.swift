@@ -77,6 +77,58 @@ import WarmStart
     #expect(statistics.totalBytes == fileBytes())
   }
 
+  @Test(arguments: 1...4)
+  func everyStepCountsWhatAFullScanFinds(_ seed: UInt64) throws {
+    let random = SeededRandom(seed: seed)
+    func below(_ bound: Int) -> Int { Int(random.next() % UInt64(bound)) }
+    func open(_ number: Int) throws -> WarmStartStore {
+      try bench.open(as: "fit \(number)") {
+        $0.segmentLimit = 64 << 10
+        $0.sizeBudget = seed % 2 == 0 ? 300_000 : 0
+        $0.upkeepPolicy.freeWaste = 32 << 10
+        $0.upkeepPolicy.fanIn = 4
+        $0.compactsByItself = seed > 2
+        $0.durability = below(2) == 0 ? .synced : .buffered
+      }
+    }
+    var stores = try [open(1), open(2)]
+    for step in 0..<150 {
+      bench.clock.advance(seconds: 1)
+      let number = below(2)
+      let store = stores[number]
+      let key = key(below(12))
+      switch below(20) {
+      case 0: try store.remove(key)
+      case 1: _ = try store.lookup(key)
+      case 2: try store.compact()
+      case 3:
+        try store.close()
+        stores[number] = try open(number + 1)
+      default:
+        try store.save(
+          noise(step, count: below(9000)), for: key, kind: below(4) == 0 ? .final : .checkpoint,
+          objective: below(4) == 0 ? nil : Double(below(9)))
+      }
+      for store in stores { try store.engine().waitForUpkeep() }
+      let scan = FullScan(bench.path).counts
+      for store in try stores + [bench.open(.readOnly)] {
+        let found = try store.statistics.bySegment.map { segment in
+          (
+            segment.name,
+            FullScan.Count(
+              records: segment.records, live: segment.liveBytes, dead: segment.deadBytes,
+              raw: segment.payloadBytes, stored: segment.storedBytes, bytes: segment.totalBytes)
+          )
+        }
+        #expect(Dictionary(uniqueKeysWithValues: found) == scan, "step \(step)")
+      }
+    }
+    let all = try stores[0].statistics
+    #expect(all.liveBytes == all.bySegment.reduce(0) { $0 + $1.liveBytes })
+    #expect(all.totalBytes == all.bySegment.reduce(0) { $0 + $1.totalBytes })
+    #expect(all.oldestNanoseconds == all.bySegment.compactMap(\.oldestNanoseconds).min())
+  }
+
   @Test func twoStoresCountTheSame() throws {
     let first = try bench.open { $0.segmentLimit = 64 << 10 }
     let second = try bench.open { $0.segmentLimit = 64 << 10 }

@@ -34,6 +34,27 @@ import WarmStart
       ])
   }
 
+  @Test func everySegmentHasALineOfItsOwn() throws {
+    struct Line: Decodable {
+      var segment: String
+      var records: Int
+      var liveBytes: UInt64
+      var totalBytes: UInt64
+    }
+    let sample = try SampleStore.filled()
+    let run = Tool.run("stat", sample.path, "--segments", "--json")
+    let lines = try run.objects(Line.self)
+    #expect(run.status == 0 && Set(lines.map(\.segment)) == Set(listing(sample.path)))
+    #expect(
+      lines.map(\.records) == [4, 1] && lines.map(\.segment).sorted() == lines.map(\.segment))
+    for line in lines {
+      #expect(line.totalBytes == contents("\(sample.path)/\(line.segment)").count)
+      #expect(line.liveBytes < line.totalBytes)
+    }
+    let table = Tool.run("stat", sample.path, "--segments")
+    #expect(table.status == 0 && table.lines.count == 3)
+  }
+
   @Test func peopleGetALineForEachNumber() throws {
     let sample = try SampleStore.filled()
     let run = Tool.run("stat", sample.path)

@@ -35,7 +35,7 @@ extension Catalog {
     let footer =
       segment.phase == .log
       ? segment.recordCount * Self.footerBytes : Int(clamping: size - segment.tail)
-    let kept = segment.recordBytes - dead + UInt64(min(part, 1) * Double(footer))
+    let kept = segment.tail - dead + UInt64(min(part, 1) * Double(footer))
     return SegmentFigures(
       id: segment.id, fileBytes: size, keptBytes: live + notes == 0 ? 0 : kept,
       recordCount: segment.recordCount, isDamaged: damagedSegments.contains(segment.id),

@@ -3,8 +3,8 @@
 internal import Glibc
 
 extension Catalog {
-  /// Takes in a segment that was not known.
-  func load(_ name: SegmentName, _ file: any File) throws(Interruption) {
+  /// Takes in a segment that was not known, when the store is opened or later.
+  func load(_ name: SegmentName, _ file: any File, isFirst: Bool) throws(Interruption) {
     let isLive = name.phase == .log ? try !hasNoWriter(file) : false
     let size = try length(of: file, name.description)
     let reader = SegmentReader(file: file, id: name.id)
@@ -32,7 +32,7 @@ extension Catalog {
     segment.fileBytes = size
     keep(file, of: segment)
     if let footer {
-      take(footer, in: segment)
+      if isFirst { putOff(footer, of: segment) } else { take(footer, in: segment) }
       return
     }
     do throws(Interruption) { try replay(segment, file, size: size) } catch {
@@ -86,29 +86,45 @@ extension Catalog {
   /// Takes in the records of a footer; those known already change nothing.
   func take(_ footer: Footer, in segment: Segment) {
     index.reserve(footer.count)
-    let producers = footer.producers.map { index.producerNumber($0) }
-    let origins = footer.origins.map { index.originNumber($0) }
+    let columns = columns(of: footer)
     for number in 0..<footer.count {
-      guard let entry = footer.entry(number), let kind = RecordKind(rawValue: entry.kind) else {
+      guard let entry = footer.entry(number), RecordKind(rawValue: entry.kind) != nil else {
         report(
           Damage(
             segment: segment.name, offset: footer.trailer.footerOffset, length: 0,
             what: "entry \(number) of the footer is out of limits"))
         continue
       }
-      take(
-        kind: kind, key: entry.key, stamp: entry.stamp, writeSeconds: entry.writeSeconds,
-        offset: entry.offset, in: segment
-      ) {
-        guard let producer = producers[Int(entry.producer)] else { return nil }
-        return Place(
-          stamp: entry.stamp, objective: entry.objective, segment: segment.number,
-          offset: entry.offset, storedLength: Int(entry.storedLength),
-          headerLength: entry.headerLength, isFinal: kind == .final, producer: producer,
-          originSegment: origins[Int(entry.origin)], originNumber: entry.originNumber)
-      }
+      take(entry, columns, in: segment)
     }
     segment.count(footer.trailer)
+  }
+
+  /// The numbers that the index gives to what a footer numbers in its own way.
+  struct Columns {
+    var producers: [UInt32?]
+    var origins: [UInt32]
+  }
+
+  func columns(of footer: Footer) -> Columns {
+    Columns(
+      producers: footer.producers.map { index.producerNumber($0) },
+      origins: footer.origins.map { index.originNumber($0) })
+  }
+
+  func take(_ entry: FooterEntry, _ columns: Columns, in segment: Segment) {
+    guard let kind = RecordKind(rawValue: entry.kind) else { return }
+    take(
+      kind: kind, key: entry.key, stamp: entry.stamp, writeSeconds: entry.writeSeconds,
+      offset: entry.offset, in: segment
+    ) {
+      guard let producer = columns.producers[Int(entry.producer)] else { return nil }
+      return Place(
+        stamp: entry.stamp, objective: entry.objective, segment: segment.number,
+        offset: entry.offset, storedLength: Int(entry.storedLength),
+        headerLength: entry.headerLength, isFinal: kind == .final, producer: producer,
+        originSegment: columns.origins[Int(entry.origin)], originNumber: entry.originNumber)
+    }
   }
 
   /// Takes in what a log, or a sealed segment without its footer, holds from its tail on.

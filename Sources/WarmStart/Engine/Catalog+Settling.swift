@@ -34,6 +34,8 @@ extension Catalog {
 
   /// Throws if nothing can be said of a key, because a segment that may hold its entries cannot be read.
   func requireSettled(_ key: Fingerprint) throws(Interruption) {
+    bringIn(key)
+    if unsettled.contains(key) { try settle() }
     guard unsettleable.remove(key) != nil else { return }
     try settle()
     if let unsettledBecause, unsettleable.contains(key) { throw .store(unsettledBecause) }
@@ -41,6 +43,7 @@ extension Catalog {
 
   /// Takes in what others finished before, and throws if nothing can be said of some key.
   func refreshForAllKeys() throws(StoreError) {
+    bringInAll()
     try untilPresent { _ throws(Interruption) in
       guard !unsettleable.isEmpty else { return }
       unsettleable = []

@@ -51,6 +51,8 @@ final class Catalog {
   var changedSince: Set<Fingerprint>?
   /// Records whose payloads a merge has found intact.
   var verified: Set<Spot> = []
+  /// What was there at first, and has yet to go into the index.
+  var deferred = DeferredFooters()
   private var watch = DirectoryWatch()
   /// Why a segment could not be read when the directory was last listed, or since; and which were told of.
   private(set) var skippedBecause: FileError?
@@ -234,7 +236,7 @@ final class Catalog {
   private func load(_ name: SegmentName, strict: Bool) throws(Interruption) {
     do throws(Interruption) {
       let (name, file) = try open(name)
-      try load(name, file)
+      try load(name, file, isFirst: strict)
     } catch {
       guard case .store(let why) = error, why.isOfOneSegment(strict: strict) else { throw error }
       // A running fit goes on with what can be read.
@@ -258,6 +260,7 @@ final class Catalog {
     segments[segment.id] = nil
     segment.file = nil
     byNumber[Int(segment.number)] = nil
+    dropDeferred(segment)
     // What its removals covered counts again, unless another segment has them too.
     for key in removals.removeValue(forKey: segment.number)?.values ?? [:].values {
       index.forgetRemoval(key)

@@ -16,7 +16,8 @@ extension Compactor {
   func keepReserve() {
     guard let plan = try? engine.plan(), let size = try? lockFile.size() else { return }
     let goal =
-      plan.fileBytes < Self.smallestStore ? 0 : min(plan.fileBytes / Self.part, engine.options.largestReserve)
+      plan.fileBytes < Self.smallestStore
+      ? 0 : min(plan.fileBytes / Self.part, engine.options.largestReserve)
     if size > 2 * goal { try? lockFile.truncate(to: goal) }
     guard size < goal / 2 else { return }
     do throws(FileError) {

@@ -59,6 +59,7 @@ extension Engine {
   private func removalIfExpired(_ draft: Draft) throws(StoreError) -> Draft? {
     guard draft.kind.isEntry, options.timeToLive > 0 else { return nil }
     let newest = try stateLock.withLock { () throws(StoreError) -> UInt64? in
+      catalog.bringIn(draft.key)
       guard isExpired(draft.key), !catalog.index.places(of: draft.key).isEmpty else { return nil }
       // Others may have used it meanwhile.
       try catalog.refresh()

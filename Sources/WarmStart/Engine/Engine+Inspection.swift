@@ -63,68 +63,6 @@ extension Engine {
       return catalog.index.producers[Int(newest.place.producer)]
     }
   }
-
-  package func statistics() throws(StoreError) -> StoreStatistics {
-    try withFreshCatalog { catalog in
-      var result = StoreStatistics()
-      catalog.index.forEachKey { key, _ in if !isExpired(key) { result.keys += 1 } }
-      result.damagedRecords = catalog.damage.count
-      var oldest = UInt64.max
-      for segment in catalog.segments.values {
-        result.segments += 1
-        result.records += segment.recordCount
-        result.payloadBytes += segment.rawBytes
-        result.storedBytes += segment.storedBytes
-        result.totalBytes += bytes(of: segment, catalog)
-        let live = catalog.index.liveBytes[segment.number, default: 0]
-        result.liveBytes += live
-        result.deadBytes += segment.recordBytes - min(live, segment.recordBytes)
-        oldest = min(oldest, segment.oldestStamp)
-        result.newestNanoseconds = max(result.newestNanoseconds ?? 0, segment.newestStamp)
-      }
-      if result.records == 0 { result.newestNanoseconds = nil }
-      result.oldestNanoseconds = result.records == 0 ? nil : oldest
-      return result
-    }
-  }
-}
-
-extension Engine {
-  /// Bytes of a segment's file. What is being written has zeros ahead, and more of them any moment.
-  private func bytes(of segment: Segment, _ catalog: Catalog) -> UInt64 {
-    let mayGrow = segment === catalog.own || segment.isLive
-    let size = mayGrow ? try? segment.file?.size() : nil
-    return max(size ?? segment.fileBytes, segment.tail)
-  }
-}
-
-/// How much there is of everything in a store.
-public struct StoreStatistics: Hashable, Sendable {
-  /// Files that hold records.
-  public internal(set) var segments = 0
-  /// Records of every kind that are on disk, dead ones, removals and access marks included.
-  public internal(set) var records = 0
-  /// Keys that live and have an entry.
-  public internal(set) var keys = 0
-  /// Bytes of records that a lookup could return: headers and stored payloads.
-  public internal(set) var liveBytes: UInt64 = 0
-  /// Bytes of all other records: what a compaction gives back.
-  public internal(set) var deadBytes: UInt64 = 0
-  /// Bytes of the files.
-  public internal(set) var totalBytes: UInt64 = 0
-  /// Bytes of all payloads on disk as they were saved.
-  public internal(set) var payloadBytes: UInt64 = 0
-  /// Bytes of all payloads on disk as they are stored.
-  public internal(set) var storedBytes: UInt64 = 0
-  /// Damaged places that this store has met since it was opened.
-  public internal(set) var damagedRecords = 0
-  /// The oldest and the newest stamp: nanoseconds since 1970; nil without records.
-  public internal(set) var oldestNanoseconds: UInt64?
-  /// See ``oldestNanoseconds``.
-  public internal(set) var newestNanoseconds: UInt64?
-
-  /// Nothing of anything.
-  public init() {}
 }
 
 extension Engine {

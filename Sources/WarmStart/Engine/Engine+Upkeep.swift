@@ -37,7 +37,7 @@ extension Engine {
     while turn < Self.longestWaitForRoom {
       let plan = stateLock.withLock {
         // Others fill the budget as well. Where they cannot be read, what is known has to do.
-        try? catalog.refresh()
+        try? catalog.refreshForAllKeys()
         return CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
       }
       let isOver = plan.fileBytes > options.segmentBudget
@@ -76,7 +76,8 @@ extension Engine {
     guard let policy = options.upkeep, !isReadOnly else { return }
     do throws(StoreError) {
       let known = stateLock.withLock {
-        CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
+        catalog.bringInAll()
+        return CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
       }
       guard isWorthAMerge(known, policy), let compactor = try Compactor(self, .init()) else {
         return

@@ -90,7 +90,9 @@ extension Engine {
         // What has expired is gone, and with it whatever is older.
         intake.remove(through: places.map(\.stamp).max() ?? 0)
         let seconds = UInt32(clamping: lastUse / 1_000_000_000)
-        if catalog.isExpired(lastUse: seconds, at: host.wallClock()) { intake.remove(through: FormatLimits.stamp) }
+        if catalog.isExpired(lastUse: seconds, at: host.wallClock()) {
+          intake.remove(through: FormatLimits.stamp)
+        }
         return intake
       }
     }

@@ -13,15 +13,21 @@ struct Stat: Verb {
       EXAMPLE
         warmstart stat ~/fits
         warmstart stat ~/fits --json | jq .deadBytes
+        warmstart stat ~/fits --segments
       """)
 
   @OptionGroup var argument: StoreArgument
+  @Flag(help: "Say it of each segment.")
+  var segments = false
+
   @OptionGroup var report: ReportOptions
 
   func perform(_ output: inout ResultStream) throws(Failure) -> ExitStatus {
     let store = try argument.openForReading()
     let statistics = try store.ask { store throws(StoreError) in try store.engine.statistics() }
-    if report.json {
+    if segments {
+      try list(statistics.bySegment, to: &output)
+    } else if report.json {
       try output.put(json(statistics))
     } else {
       for (name, value) in lines(statistics) {
@@ -45,6 +51,38 @@ struct Stat: Verb {
     object.add("storedBytes", statistics.storedBytes)
     object.add("damagedRecords", statistics.damagedRecords)
     return object
+  }
+
+  private func list(
+    _ segments: [SegmentStatistics], to output: inout ResultStream
+  ) throws(Failure) {
+    guard !report.json else {
+      for segment in segments {
+        var object = JSONObject()
+        object.add("segment", segment.name)
+        object.add("records", segment.records)
+        object.add("liveBytes", segment.liveBytes)
+        object.add("deadBytes", segment.deadBytes)
+        object.add("totalBytes", segment.totalBytes)
+        object.add("payloadBytes", segment.payloadBytes)
+        object.add("storedBytes", segment.storedBytes)
+        object.add("oldestNanos", segment.oldestNanoseconds)
+        object.add("newestNanos", segment.newestNanoseconds)
+        try output.put(object)
+      }
+      return
+    }
+    var table = Table([
+      ("segment", .left), ("records", .right), ("live", .right), ("dead", .right),
+      ("total", .right),
+    ])
+    for segment in segments {
+      table.add([
+        segment.name, "\(segment.records)", Quantity.bytes(segment.liveBytes),
+        Quantity.bytes(segment.deadBytes), Quantity.bytes(segment.totalBytes),
+      ])
+    }
+    try table.write(to: &output)
   }
 
   private func lines(_ statistics: StoreStatistics) -> [(name: String, value: String)] {
