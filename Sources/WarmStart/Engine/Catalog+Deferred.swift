@@ -28,8 +28,11 @@ extension Catalog {
     guard deferred.broughtIn.count < DeferredFooters.patience else { return bringInAll() }
     deferred.broughtIn.insert(key)
     for (segment, footer) in deferred.footers {
+      let entries = footer.entries(of: key)
+      // Few footers have the key, and all the names in one are many.
+      guard !entries.isEmpty else { continue }
       let columns = columns(of: footer)
-      for entry in footer.entries(of: key) { take(entry, columns, in: segment) }
+      for entry in entries { take(entry, columns, in: segment) }
     }
   }
 

@@ -84,9 +84,9 @@ extension Engine {
       }
       defer { compactor.finish() }
       try compactor.clearAway()
-      guard let next = try nextMerge(policy), policy.mayMergeAtClose(next.group, of: next.plan)
+      guard let next = try nextMerge(policy), let group = policy.part(next.group, of: next.plan)
       else { return }
-      try compactor.merge(next.group.map(\.id), evicting: next.evictions.through)
+      try compactor.merge(group.map(\.id), evicting: next.evictions.through)
       compactor.keepReserve()
     } catch { options.logger?.warning("compaction put off: \(error)") }
   }

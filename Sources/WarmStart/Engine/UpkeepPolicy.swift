@@ -18,7 +18,7 @@ package struct UpkeepPolicy: Sendable, Hashable {
   /// Bytes of the segments that `close` merges at most, unless there are very many.
   package var closeLimit: UInt64 = 4 << 20
   /// So many segments are very many.
-  package var veryMany = 32
+  package var veryMany = 20
 
   package init() {}
 
@@ -72,5 +72,18 @@ package struct UpkeepPolicy: Sendable, Hashable {
   /// Whether `close` may merge these.
   func mayMergeAtClose(_ group: [SegmentFigures], of plan: CompactionPlan) -> Bool {
     group.reduce(0) { $0 + $1.fileBytes } <= closeLimit || plan.closed.count > veryMany
+  }
+
+  /// Those of a group that `close` may merge; nil if that would not be worth it.
+  func part(_ group: [SegmentFigures], of plan: CompactionPlan) -> [SegmentFigures]? {
+    if mayMergeAtClose(group, of: plan) { return group }
+    var part: [SegmentFigures] = []
+    var bytes: UInt64 = 0
+    for segment in group.sorted(by: { $0.fileBytes < $1.fileBytes }) {
+      guard bytes + segment.fileBytes <= closeLimit else { break }
+      part.append(segment)
+      bytes += segment.fileBytes
+    }
+    return 2 * part.count >= fanIn ? part : nil
   }
 }
