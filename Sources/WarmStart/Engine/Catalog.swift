@@ -75,7 +75,7 @@ final class Catalog {
   static let nameLimit = 1 << 22
 
   let isReadOnly: Bool
-  var isClosed = false
+  private(set) var isClosed = false
 
   init(directory: any Directory, host: Host, options: EngineOptions, isReadOnly: Bool) {
     self.isReadOnly = isReadOnly
@@ -133,6 +133,13 @@ final class Catalog {
       }
     }
     throw .unreadableDirectory(path: directory.path, why: "its files keep changing their names")
+  }
+
+  /// The end. Files that somebody unlinks take space for as long as they are open.
+  func close() {
+    isClosed = true
+    for segment in segments.values { segment.file = nil }
+    lookAnew()
   }
 
   /// What was seen does not hold any more: a file went, or a server forgot its handle.

@@ -1,8 +1,8 @@
 // Space that is kept for a full disk.
 //
 // To give space back a merge needs some first. On a full disk there is none: so the lock file holds as
-// much as a small output, which is given up when it is needed. A small store keeps none, since it could
-// not give much back.
+// much as the output of a segment takes of which half is dead, and is emptied when that is needed. A small
+// store keeps none, since it could not give much back.
 
 internal import Glibc
 

@@ -73,7 +73,9 @@ final class Compactor {
 
   private static func openLockFile(_ engine: Engine) throws(FileError) -> any File {
     while true {
-      do throws(FileError) { return try engine.directory.open(lockName) } catch {
+      do throws(FileError) { return try engine.directory.openForWriting(lockName) } catch {
+        // Somebody else's: without writing there is a lock, and no reserve.
+        if error.errno == EACCES { return try engine.directory.open(lockName) }
         guard error.errno == ENOENT else { throw error }
       }
       do throws(FileError) {
@@ -135,7 +137,7 @@ final class Compactor {
             other = other ?? error
           }
         }
-        throw other ?? error
+        if let other { throw other }
       case .tooMuch:
         guard ids.count > 1 else {
           throw .unreadableDirectory(path: engine.path, why: "\(ids[0]) has too many producers")

@@ -20,7 +20,7 @@ extension Engine {
     }
     guard isFirst else { return }
     if hasBegunLog { mergeAtClose() }
-    stateLock.withLock { catalog.isClosed = true }
+    stateLock.withLock { catalog.close() }
     if let loss { throw .file(loss) }
   }
 

@@ -31,7 +31,7 @@ package struct EngineOptions: Sendable {
   /// Bytes that the segments take which nobody writes; beyond, keys are evicted. `.max` for no limit.
   package var sizeBudget = UInt64.max
   /// Bytes that are kept for a full disk at most.
-  var largestReserve: UInt64 { min(4 << 20, sizeBudget / 32) }
+  var largestReserve: UInt64 { min(segmentLimit / 2, sizeBudget / 32) }
   /// What of the budget is left for segments.
   var segmentBudget: UInt64 { sizeBudget == .max ? .max : sizeBudget - largestReserve }
   /// When segments are merged without anybody having asked; nil for never.

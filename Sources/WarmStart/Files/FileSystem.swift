@@ -32,6 +32,8 @@ package protocol Directory: AnyObject, Sendable {
   func modificationTime() throws(FileError) -> Int64
   /// Opens a regular file for reading; anything else is refused with EINVAL.
   func open(_ name: String) throws(FileError) -> any File
+  /// Opens a regular file for reading and writing.
+  func openForWriting(_ name: String) throws(FileError) -> any File
   /// Makes a new file for reading and writing; EEXIST if there is one of that name.
   func create(_ name: String, permissions: Permissions) throws(FileError) -> any File
   /// Renames; never over an existing file, which is EEXIST.
@@ -48,6 +50,8 @@ package protocol Directory: AnyObject, Sendable {
 }
 
 extension Directory {
+  package func openForWriting(_ name: String) throws(FileError) -> any File { try open(name) }
+
   /// Removes a file that nobody has locked, if that can be done.
   func unlinkUnlessLocked(_ name: String) {
     guard let file = try? open(name), (try? file.tryLock(.exclusive)) == true else { return }

@@ -91,9 +91,13 @@ final class POSIXDirectory: Directory {
     try descriptor.status(path).modified_nanoseconds
   }
 
-  func open(_ name: String) throws(FileError) -> any File {
+  func open(_ name: String) throws(FileError) -> any File { try open(name, O_RDONLY) }
+
+  func openForWriting(_ name: String) throws(FileError) -> any File { try open(name, O_RDWR) }
+
+  private func open(_ name: String, _ mode: Int32) throws(FileError) -> any File {
     let full = pathOf(name)
-    let number = ws_descriptor_open(descriptor.number, name, O_RDONLY | O_NOFOLLOW, 0)
+    let number = ws_descriptor_open(descriptor.number, name, mode | O_NOFOLLOW, 0)
     guard number >= 0 else { throw FileError(.open, path: full, errno: -number) }
     let file = POSIXFile(Descriptor(number), path: full)
     guard try file.isRegular() else { throw FileError(.open, path: full, errno: EINVAL) }

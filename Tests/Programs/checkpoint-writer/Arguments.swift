@@ -30,6 +30,7 @@ struct Arguments {
     options.segmentLimit = UInt64(number("segment"))
     guard let durability = Durability(rawValue: text("durability")) else { fail("durability") }
     options.durability = durability
+    options.compactsByItself = values["compacts"] != "no"
     return orFail("open") { try WarmStartStore.open(at: text("store"), options: options) }
   }
 }
