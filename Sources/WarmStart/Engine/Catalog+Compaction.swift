@@ -95,7 +95,7 @@ extension Catalog {
     /// Keys of which records were kept without knowing whether they are dead.
     var unknown: Set<Fingerprint> = []
     /// Keys that are left out: everything of them up to the stamp. Those that have expired join in.
-    var evicted: [Fingerprint: UInt64] = [:]
+    var evicted: [Fingerprint: Evictions.Use] = [:]
     /// Those of which the merge has an entry.
     var leftOut: Set<Fingerprint> = []
     /// Nanoseconds since 1970 when it began: what has expired by then is left out.
@@ -123,6 +123,8 @@ extension Catalog {
       return .keep
     }
     guard record.kind.isEntry else {
+      // A newer one may be gone after a power cut.
+      if view.unstable[key] != nil { return .keep }
       let isNewest = !places.isEmpty && index.lastUse(of: key)?.marked == record.writeSeconds
       return isNewest && view.marked.insert(key).inserted ? .keep : .drop([])
     }
@@ -142,11 +144,23 @@ extension Catalog {
   private func evictedThrough(
     _ key: Fingerprint, _ places: [Place], _ view: inout MergeView
   ) -> UInt64? {
-    if let through = view.evicted[key] { return through }
-    guard isExpired(key, at: view.now), let newest = places.map(\.stamp).max() else { return nil }
-    view.evicted[key] = newest
-    return newest
+    if let use = view.evicted[key] { return use.newestStamp }
+    guard isExpired(key, at: view.now), let use = use(of: key), !places.isEmpty else { return nil }
+    view.evicted[key] = use
+    return use.newestStamp
   }
+
+  /// When a key was used last, as far as that is known now; nil if nothing is known of it.
+  private func use(of key: Fingerprint) -> Evictions.Use? {
+    index.lastUse(of: key).map {
+      Evictions.Use(
+        newestStamp: index.places(of: key).reduce(0) { max($0, $1.place.stamp) },
+        saved: $0.saved, lookedUp: $0.lookedUp)
+    }
+  }
+
+  /// Whether nobody has saved or looked up the key since.
+  func isUnused(_ key: Fingerprint, since use: Evictions.Use) -> Bool { self.use(of: key) == use }
 
   /// Whether what counts of a key came after the merge began, or cannot be told.
   private func isUnknown(_ key: Fingerprint, _ places: [Place], _ view: MergeView) -> Bool {
@@ -169,7 +183,7 @@ extension Catalog {
   func verdict(ofRemoval record: Candidate, _ view: MergeView) -> RemovalVerdict {
     let key = record.key
     // The one that leaves the key out covers as much.
-    if view.leftOut.contains(key), record.stamp <= view.evicted[key]! { return .drop }
+    if view.leftOut.contains(key), record.stamp <= view.evicted[key]!.newestStamp { return .drop }
     if view.unknown.contains(key) { return .keep }
     let isSettled = view.unstable[key] == nil && !hasChanged(key)
     if isSettled, index.removedThrough(key) > record.stamp { return .drop }

@@ -53,7 +53,10 @@ extension Catalog {
   func setAside(_ place: Place, key: Fingerprint, what: String) throws(StoreError) {
     unreadable.insert(Spot(segment: place.segment, offset: place.offset))
     changedSince?.insert(key)
-    if let segment = segment(place.segment), !mayBeTorn(place, segment) {
+    if let segment = segment(place.segment), mayBeTorn(place, segment) {
+      // No damage for sure; but what it was stays to be looked at.
+      damagedSegments.insert(segment.id)
+    } else if let segment = segment(place.segment) {
       report(
         Damage(
           segment: segment.name, offset: place.offset, length: UInt64(place.recordLength),

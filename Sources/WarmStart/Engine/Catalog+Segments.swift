@@ -191,6 +191,8 @@ extension Catalog {
   /// Another process sealed its log: the rest of it is taken in.
   func becomeSealed(_ segment: Segment) throws(Interruption) {
     segment.phase = .sealed
+    // What was misread while it grew is read anew.
+    unreadable = unreadable.filter { $0.segment != segment.number }
     do throws(Interruption) {
       try takeRest(of: segment)
       segment.isLive = false
@@ -248,6 +250,15 @@ extension Catalog {
     of keys: Set<Fingerprint>, in footer: Footer
   ) -> [(RecordHeader, UInt64)]? {
     var found: [(RecordHeader, UInt64)] = []
+    // Of very many keys a search for each takes longer than a look at every entry.
+    if keys.count > footer.count / 8 {
+      for number in 0..<footer.count {
+        guard let entry = footer.entry(number), keys.contains(entry.key) else { continue }
+        guard let header = try? footer.header(of: entry) else { return nil }
+        found.append((header, entry.offset))
+      }
+      return found
+    }
     for key in keys {
       for entry in footer.entries(of: key) {
         guard let header = try? footer.header(of: entry) else { return nil }

@@ -213,9 +213,10 @@ final class Catalog {
     refused.formIntersection(present.keys)
     headless.formIntersection(present.keys)
     for segment in segments.values { replaced.formUnion(segment.header.replaced) }
-    for segment in segments.values where segment !== own {
-      if present[segment.id] == nil || replaced.contains(segment.id) { drop(segment) }
-    }
+    drop(
+      segments.values.filter {
+        $0 !== own && (present[$0.id] == nil || replaced.contains($0.id))
+      })
     // In the order of their ids: what is done to the disk follows from what is on it.
     let others = segments.values.filter { $0.isLive && $0 !== own }.sorted { $0.id < $1.id }
     for segment in others {
@@ -263,19 +264,23 @@ final class Catalog {
     }
   }
 
-  private func drop(_ segment: Segment) {
-    segments[segment.id] = nil
-    segment.file = nil
-    byNumber[Int(segment.number)] = nil
-    dropDeferred(segment)
-    // What its removals covered counts again, unless another segment has them too.
-    for key in removals.removeValue(forKey: segment.number)?.values ?? [:].values {
-      index.forgetRemoval(key)
-      unsettled.insert(key)
+  private func drop(_ dropped: [Segment]) {
+    var numbers: Set<UInt32> = []
+    for segment in dropped {
+      segments[segment.id] = nil
+      segment.file = nil
+      byNumber[Int(segment.number)] = nil
+      dropDeferred(segment)
+      // What its removals covered counts again, unless another segment has them too.
+      for key in removals.removeValue(forKey: segment.number)?.values ?? [:].values {
+        index.forgetRemoval(key)
+        unsettled.insert(key)
+      }
+      if index.liveBytes[segment.number, default: 0] > 0 { numbers.insert(segment.number) }
     }
-    guard index.liveBytes[segment.number, default: 0] > 0 else { return }
+    guard !numbers.isEmpty else { return }
     index.forEachKey { key, places in
-      if places.contains(where: { $0.place.segment == segment.number }) { unsettled.insert(key) }
+      if places.contains(where: { numbers.contains($0.place.segment) }) { unsettled.insert(key) }
     }
   }
 
@@ -334,7 +339,7 @@ final class Catalog {
   func forget(_ id: SegmentID) {
     guard let segment = segments[id], segment !== own else { return }
     live.removeAll { $0 === segment }
-    drop(segment)
+    drop([segment])
     watch.invalidate()
   }
 

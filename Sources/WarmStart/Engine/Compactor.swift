@@ -27,6 +27,15 @@ public struct CompactionReport: Hashable, Sendable {
 
   /// Nothing of anything.
   public init() {}
+
+  /// Whether there are fewer segments since, or they take notably less space.
+  func hasGained(since earlier: CompactionReport) -> Bool {
+    let merged = mergedBytes - earlier.mergedBytes
+    let copied = copiedBytes - earlier.copiedBytes
+    let outputs = copied > 0 ? 1 : 0
+    return mergedSegments - earlier.mergedSegments > outputs
+      || merged > 0 && copied + merged / 64 < merged
+  }
 }
 
 /// One run of the compactor, with the lock held. For one thread.
@@ -120,20 +129,20 @@ final class Compactor {
 
   // MARK: Merging
 
-  /// Merges segments into one that has what must be kept of them, without anything of the `evicted` keys up
-  /// to their stamps. Where a segment cannot be read, or an output is too much for the disk, smaller merges
+  /// Merges segments into one that has what must be kept of them, without the keys that are
+  /// evicted. Where a segment cannot be read, or an output is too much for the disk, smaller merges
   /// are tried; the first error is thrown in the end.
   func merge(
-    _ ids: [SegmentID], evicting evicted: [Fingerprint: UInt64] = [:]
+    _ ids: [SegmentID], evicting evictions: Evictions = Evictions()
   ) throws(StoreError) {
-    do throws(Merge.Outcome) { return try mergeWhole(ids, evicted) } catch {
+    do throws(Merge.Outcome) { return try mergeWhole(ids, evictions) } catch {
       switch error {
       case .failed(let error):
-        if giveUpReserve(error) { return try merge(ids, evicting: evicted) }
+        if giveUpReserve(error) { return try merge(ids, evicting: evictions) }
         guard ids.count > 1, error.mayBeOfOneSegment else { throw error }
         var other: StoreError?
         for half in Self.halves(ids) {
-          do throws(StoreError) { try merge(half, evicting: evicted) } catch {
+          do throws(StoreError) { try merge(half, evicting: evictions) } catch {
             other = other ?? error
           }
         }
@@ -142,7 +151,7 @@ final class Compactor {
         guard ids.count > 1 else {
           throw .unreadableDirectory(path: engine.path, why: "\(ids[0]) has too many producers")
         }
-        for half in Self.halves(ids) { try merge(half, evicting: evicted) }
+        for half in Self.halves(ids) { try merge(half, evicting: evictions) }
       case .damaged:
         throw .unreadableDirectory(path: engine.path, why: "its damage keeps growing")
       }
@@ -154,18 +163,22 @@ final class Compactor {
   }
 
   private func mergeWhole(
-    _ ids: [SegmentID], _ evicted: [Fingerprint: UInt64]
+    _ ids: [SegmentID], _ evictions: Evictions
   ) throws(Merge.Outcome) {
     // Each turn takes damaged records out of the running, so that this ends.
     for turn in 1...Catalog.attempts {
       let merge: Merge
-      do throws(StoreError) { merge = try Merge(self, ids, evicted: evicted) } catch {
+      do throws(StoreError) { merge = try Merge(self, ids, evicting: evictions) } catch {
         throw .failed(error)
       }
       guard !merge.victims.isEmpty else { return }
       do throws(Merge.Outcome) {
         try merge.select()
         let output = try merge.copy()
+        do throws(Merge.Outcome) { try merge.checkEvictions() } catch {
+          output?.discard()
+          throw error
+        }
         do throws(StoreError) { return try publish(merge, output) } catch { throw .failed(error) }
       } catch {
         guard case .damaged(let records) = error, turn < Catalog.attempts else { throw error }
@@ -186,7 +199,7 @@ final class Compactor {
     let directory = engine.directory
     let damaged = merge.victims.filter(\.isDamaged)
     for key in merge.view.leftOut.sorted() {
-      engine.options.onEviction?(key, merge.view.evicted[key]!)
+      engine.options.onEviction?(key, merge.view.evicted[key]!.newestStamp)
     }
     do throws(FileError) {
       guard try lockFile.linkCount() > 0 else {

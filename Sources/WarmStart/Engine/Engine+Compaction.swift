@@ -39,7 +39,7 @@ extension Engine {
       let (before, evictions) = try everything()
       for group in before.everything() {
         do throws(StoreError) {
-          try compactor.merge(group.map(\.id), evicting: evictions.through)
+          try compactor.merge(group.map(\.id), evicting: evictions)
         } catch { failures.append(error) }
       }
       guard failures.isEmpty, try plan().promisesMore(than: before) else { break }
@@ -70,20 +70,14 @@ extension Engine {
       forecast.bytes += segment.fileBytes
       forecast.bytesAfter += segment.keptBytes
     }
-    forecast.evictedKeys = evictions.through.count
+    forecast.evictedKeys = evictions.keys.count
     return forecast
   }
 
   /// The figures once everything is left out that has expired, and whatever else the budget has no room
-  /// for.
+  /// for, beside the logs of living writers.
   private func everything() throws(StoreError) -> (plan: CompactionPlan, evictions: Evictions) {
-    // Living writers have their logs beside what is closed.
-    let living = try withFreshCatalog { catalog in
-      catalog.segments.values.reduce(0) { $0 + max($1.fileBytes, $1.tail) }
-    }
-    let closed = try plan().fileBytes
-    let target = options.segmentBudget - min(options.segmentBudget, living - min(living, closed))
-    return try planEvicting(downTo: target, worthwhile: 0)
+    try planEvicting(downTo: options.segmentBudget, worthwhile: 0)
   }
 
   func plan(without evictions: Evictions = Evictions()) throws(StoreError) -> CompactionPlan {

@@ -16,9 +16,12 @@ extension Engine {
     let plan = try plan()
     let mark = options.segmentBudget / 8 * 7
     if options.segmentBudget < .max, plan.fileBytes > mark {
+      // Where there is no more room, a merge that gains little is better than none.
+      let isFull = plan.fileBytes > options.segmentBudget / 16 * 15
+      let fewest = isFull ? UpkeepPolicy.fewestGainInNeed : UpkeepPolicy.fewestGain
       let (evicting, evictions) = try planEvicting(
-        downTo: mark - min(mark, options.segmentLimit), worthwhile: UpkeepPolicy.fewestGain)
-      if let group = policy.mostWasteful(evicting) {
+        downTo: mark - min(mark, options.segmentLimit), worthwhile: fewest)
+      if let group = policy.mostWasteful(evicting, worthwhile: fewest) {
         return NextMerge(group: group, plan: evicting, evictions: evictions)
       }
     }
@@ -34,6 +37,7 @@ extension Engine {
   func makeRoomForLog() {
     guard let upkeep, let policy = options.upkeep else { return }
     var turn = 0
+    var least = (bytes: UInt64.max, turn: 0)
     while turn < Self.longestWaitForRoom {
       let plan = stateLock.withLock {
         // Others fill the budget as well. Where they cannot be read, what is known has to do.
@@ -46,14 +50,15 @@ extension Engine {
         if turn == 0, isWorthAMerge(plan, policy) { upkeep.start() }
         return upkeep.relax()
       }
-      // It made no headway: to wait for it would be in vain.
-      if turn > 0, upkeep.hasGivenUp { break }
+      // To wait is in vain where there is no headway.
+      if plan.fileBytes < least.bytes { least = (plan.fileBytes, turn) }
+      if turn > 0, upkeep.hasGivenUp || turn - least.turn > Self.longestStandstill { break }
       upkeep.start(isHurried: true)
       host.sleep(Self.waitForRoom)
       turn += 1
     }
     upkeep.relax()
-    if turn >= Self.longestWaitForRoom {
+    if turn > Self.longestStandstill {
       options.logger?.warning("the store in \(path) stays over its budget")
     }
   }
@@ -65,10 +70,12 @@ extension Engine {
     plan.fileBytes > options.segmentBudget / 8 * 7 || policy.next(plan) != nil
   }
 
-  /// Nanoseconds between two looks, and how many there are: half a minute where the budget is at stake, a
-  /// fifth of a second for waste alone.
+  /// Nanoseconds between two looks, and how many there are: half a minute where the budget is at stake
+  /// and there is headway, a fifth of a second for waste alone.
   private static let waitForRoom: UInt64 = 2_000_000
   private static let longestWaitForRoom = 15_000
+  /// Looks that find nothing changed: a second of them.
+  private static let longestStandstill = 500
   private static let longestWaitForWaste = 100
 
   /// After the last log was sealed: one small merge, so that many short fits leave few segments.
@@ -86,7 +93,7 @@ extension Engine {
       try compactor.clearAway()
       guard let next = try nextMerge(policy), let group = policy.part(next.group, of: next.plan)
       else { return }
-      try compactor.merge(group.map(\.id), evicting: next.evictions.through)
+      try compactor.merge(group.map(\.id), evicting: next.evictions)
       compactor.keepReserve()
     } catch { options.logger?.warning("compaction put off: \(error)") }
   }

@@ -3,17 +3,27 @@
 
 /// Keys that a merge leaves out, and what that gives back.
 struct Evictions {
-  /// Everything of the key up to this stamp goes.
-  var through: [Fingerprint: UInt64] = [:]
+  /// When a key was used last.
+  struct Use: Hashable {
+    /// Everything of the key up to this stamp goes.
+    var newestStamp: UInt64
+    /// Seconds since 1970; 0 for never.
+    var saved: UInt32
+    var lookedUp: UInt32
+  }
+
+  var keys: [Fingerprint: Use] = [:]
   /// Bytes of records that fill a slot until then, by the number of their segment.
   var bytes: [UInt32: UInt64] = [:]
 
   /// Adds a key. Gives the bytes that come back.
   @discardableResult
-  mutating func add(_ key: Fingerprint, _ places: [SlottedPlace]) -> UInt64 {
-    guard let newest = places.map(\.place.stamp).max(),
-      through.updateValue(newest, forKey: key) == nil
-    else { return 0 }
+  mutating func add(
+    _ key: Fingerprint, _ places: [SlottedPlace], _ use: (saved: UInt32, lookedUp: UInt32)
+  ) -> UInt64 {
+    let newest = places.reduce(0) { max($0, $1.place.stamp) }
+    let use = Use(newestStamp: newest, saved: use.saved, lookedUp: use.lookedUp)
+    guard keys.updateValue(use, forKey: key) == nil else { return 0 }
     var sum: UInt64 = 0
     for place in places.map(\.place) {
       bytes[place.segment, default: 0] += UInt64(place.recordLength)
@@ -64,7 +74,7 @@ extension Engine {
         let end = min(start + Self.rowBatch, rows)
         catalog.index.forEachKey(inRows: start..<end) { row, key, places, use in
           let lastUse = max(use.saved, use.lookedUp)
-          if catalog.isExpired(lastUse: lastUse, at: now) { expired.add(key, places) }
+          if catalog.isExpired(lastUse: lastUse, at: now) { expired.add(key, places, use) }
           ranks.append(
             Rank(
               lastUse: use.lookedUp == 0 ? 0 : lastUse, row: UInt32(row),
@@ -90,7 +100,7 @@ extension Engine {
               // What lies in the logs of living writers comes back with none of these merges.
               places.contains(where: { closed.contains($0.place.segment) })
             else { return }
-            left -= min(left, evictions.add(key, places))
+            left -= min(left, evictions.add(key, places, use))
           }
         }
       }

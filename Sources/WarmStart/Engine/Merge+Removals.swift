@@ -33,21 +33,24 @@ extension Merge {
         }
       }
     }
-    doubts += view.leftOut.sorted().map { Doubt(key: $0, stamp: view.evicted[$0]!) }
+    doubts += view.leftOut.sorted().map { Doubt(key: $0, stamp: view.evicted[$0]!.newestStamp) }
       .filter { $0.stamp >= view.oldestOutside }
-    guard let newest = doubts.map(\.stamp).max() else { return }
-    guard let outside = try sealedOutside(olderThan: newest) else {
-      doubts.forEach(keep)
-      return
+    guard !doubts.isEmpty, let outside = try others() else { return doubts.forEach(keep) }
+    doubts.removeAll { doubt in
+      // What is in a log that still grows, or that nobody sealed, is not looked through.
+      let isOpen = outside.contains { !$0.isSealed && $0.oldestStamp <= doubt.stamp }
+      if isOpen { keep(doubt) }
+      return isOpen
     }
-    for id in outside where !doubts.isEmpty {
+    let newest = doubts.reduce(0) { max($0, $1.stamp) }
+    for other in outside where other.isSealed && other.oldestStamp <= newest && !doubts.isEmpty {
       // One at a time: there may be more of them than files can be open.
-      let footer = try compactor.engine.withFreshCatalog {
-        catalog throws(StoreError) -> OpenSegment? in
-        guard let segment = catalog.segments[id] else { return nil }
+      let footer = try engine.withFreshCatalog { catalog throws(StoreError) -> OpenSegment? in
+        guard let segment = catalog.segments[other.id] else { return nil }
         return try catalog.opened(segment)
       }?.footer()
       doubts.removeAll { doubt in
+        guard other.oldestStamp <= doubt.stamp else { return false }
         let older = footer?.entries(of: doubt.key).contains {
           $0.stamp <= doubt.stamp && RecordKind(rawValue: $0.kind)?.isEntry ?? true
         }
@@ -58,18 +61,21 @@ extension Merge {
     }
   }
 
-  /// The segments outside the merge that hold anything so old; nil if they are not all sealed, or if
-  /// nobody knows what some hold.
-  private func sealedOutside(olderThan stamp: UInt64) throws(StoreError) -> [SegmentID]? {
+  private struct Other {
+    var id: SegmentID
+    var oldestStamp: UInt64
+    var isSealed: Bool
+  }
+
+  /// The segments outside the merge; nil if nobody knows what some hold.
+  private func others() throws(StoreError) -> [Other]? {
     // What is set aside comes back if the disk forgets that: it counts as outside.
     let gone = Set(victims.filter { !$0.isDamaged }.map(\.source.number))
-    return try compactor.engine.withFreshCatalog { catalog -> [SegmentID]? in
+    return try compactor.engine.withFreshCatalog { catalog -> [Other]? in
       guard !catalog.hasUnknownSegments else { return nil }
-      let outside = catalog.segments.values.filter {
-        !gone.contains($0.number) && $0.oldestStamp <= stamp
-      }
-      guard outside.allSatisfy({ $0.phase == .sealed }) else { return nil }
-      return outside.map(\.id).sorted()
+      return catalog.segments.values.filter { !gone.contains($0.number) }
+        .map { Other(id: $0.id, oldestStamp: $0.oldestStamp, isSealed: $0.phase == .sealed) }
+        .sorted { $0.id < $1.id }
     }
   }
 }

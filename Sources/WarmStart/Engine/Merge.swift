@@ -55,18 +55,20 @@ final class Merge {
   /// Records that are judged with the lock held once.
   static let batch = 256
 
-  /// Everything of the keys in `evicted` up to the stamp is left out.
+  /// The keys in `evictions` are left out, but for those that were used since.
   init(
-    _ compactor: Compactor, _ ids: [SegmentID], evicted: [Fingerprint: UInt64]
+    _ compactor: Compactor, _ ids: [SegmentID], evicting evictions: Evictions
   ) throws(StoreError) {
     self.compactor = compactor
     let now = compactor.engine.host.wallClock()
     (victims, view) = try compactor.engine.withFreshCatalog { catalog throws(StoreError) in
-      try Self.begin(ids, catalog, now: now)
+      var (victims, view) = try Self.begin(ids, catalog, now: now)
+      view.evicted = evictions.keys.filter { catalog.isUnused($0.key, since: $0.value) }
+      return (victims, view)
     }
-    view.evicted = evicted
     // Those that listed others once must not go before the others are gone for good.
     if victims.contains(where: { !$0.source.header.replaced.isEmpty }) {
+      try compactor.clearAway()
       let directory = compactor.engine.directory
       try StoreError.wrapping { () throws(FileError) in try directory.sync() }
     }
@@ -174,6 +176,18 @@ final class Merge {
         offset: record.offset, headerLength: record.header.length,
         storedLength: record.header.storedLength)
     }
+  }
+
+  /// Throws if a key that is left out has been used since, so that the merge must be made anew.
+  func checkEvictions() throws(Outcome) {
+    let catalog = compactor.engine.catalog
+    do throws(StoreError) {
+      let isUsed = try compactor.engine.withFreshCatalog { _ in
+        view.leftOut.contains { !catalog.isUnused($0, since: view.evicted[$0]!) }
+      }
+      if !isUsed { return }
+    } catch { throw .failed(error) }
+    throw .damaged([])
   }
 
   // MARK: Copying

@@ -90,12 +90,17 @@ extension Engine {
   package func statistics() throws(StoreError) -> StoreStatistics {
     try withFreshCatalog { catalog in
       var result = StoreStatistics()
-      catalog.index.forEachKey { key, _ in if !isExpired(key) { result.keys += 1 } }
+      var expired = Evictions()
+      catalog.index.forEachKey { key, places in
+        if isExpired(key) { expired.add(key, places, (0, 0)) } else { result.keys += 1 }
+      }
       result.damagedRecords = catalog.damage.count
       for segment in catalog.segments.values.sorted(by: { $0.id < $1.id }) {
         result.add(
           SegmentStatistics(
-            segment, live: catalog.index.liveBytes[segment.number, default: 0],
+            segment,
+            live: catalog.index.liveBytes[segment.number, default: 0]
+              - expired.bytes[segment.number, default: 0],
             bytes: bytes(of: segment, catalog)))
       }
       return result

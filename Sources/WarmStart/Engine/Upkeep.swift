@@ -55,6 +55,7 @@ final class Upkeep: @unchecked Sendable {
         }
       } catch {
         isRunning = false
+        isInVain = true
         engine.options.logger?.warning("no thread for compaction: errno \(error.errno)")
       }
       return isRunning
@@ -127,9 +128,10 @@ final class Upkeep: @unchecked Sendable {
         return !mustEnd
       }
       guard mayGoOn else { break }
-      try compactor.merge(next.group.map(\.id), evicting: next.evictions.through)
+      let before = compactor.report
+      try compactor.merge(next.group.map(\.id), evicting: next.evictions)
+      guard compactor.report.hasGained(since: before) else { break }
       merged += 1
-      guard try engine.plan().promisesMore(than: next.plan) else { break }
     }
     if merged > 0 { compactor.keepReserve() }
     return merged

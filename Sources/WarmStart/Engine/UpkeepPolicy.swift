@@ -15,7 +15,7 @@ package struct UpkeepPolicy: Sendable, Hashable {
   package var fanIn = 8
   /// Bytes of the smallest tier's largest segments.
   package var smallestTier: UInt64 = 64 << 10
-  /// Bytes of the segments that `close` merges at most, unless there are very many.
+  /// Bytes of the segments that `close` merges at most, four times as many if there are very many.
   package var closeLimit: UInt64 = 4 << 20
   /// So many segments are very many.
   package var veryMany = 20
@@ -24,6 +24,7 @@ package struct UpkeepPolicy: Sendable, Hashable {
 
   /// Segments of which less than this part is waste are not merged for the sake of it.
   static let fewestGain = 0.25
+  static let fewestGainInNeed = 1.0 / 32
 
   /// The segments that are to be merged next; nil if nothing is worth it.
   func next(_ plan: CompactionPlan) -> [SegmentFigures]? {
@@ -33,8 +34,10 @@ package struct UpkeepPolicy: Sendable, Hashable {
 
   /// Those segments that give back most for what has to be copied, those of which nothing is kept first;
   /// nil if none gives back much.
-  func mostWasteful(_ plan: CompactionPlan) -> [SegmentFigures]? {
-    let wasteful = plan.closed.filter { $0.wasteShare >= Self.fewestGain }
+  func mostWasteful(
+    _ plan: CompactionPlan, worthwhile: Double = fewestGain
+  ) -> [SegmentFigures]? {
+    let wasteful = plan.closed.filter { $0.wasteShare >= worthwhile }
       .sorted { ($1.wasteShare, $0.id) < ($0.wasteShare, $1.id) }
     return wasteful.isEmpty ? nil : plan.take(wasteful)
   }
@@ -71,16 +74,22 @@ package struct UpkeepPolicy: Sendable, Hashable {
 
   /// Whether `close` may merge these.
   func mayMergeAtClose(_ group: [SegmentFigures], of plan: CompactionPlan) -> Bool {
-    group.reduce(0) { $0 + $1.fileBytes } <= closeLimit || plan.closed.count > veryMany
+    group.reduce(0) { $0 + $1.fileBytes } <= limit(plan)
+  }
+
+  /// Bytes that `close` may merge: more than usual where there are very many small segments.
+  private func limit(_ plan: CompactionPlan) -> UInt64 {
+    plan.closed.count { plan.isSmall($0) } > veryMany ? 4 * closeLimit : closeLimit
   }
 
   /// Those of a group that `close` may merge; nil if that would not be worth it.
   func part(_ group: [SegmentFigures], of plan: CompactionPlan) -> [SegmentFigures]? {
     if mayMergeAtClose(group, of: plan) { return group }
+    let limit = limit(plan)
     var part: [SegmentFigures] = []
     var bytes: UInt64 = 0
     for segment in group.sorted(by: { $0.fileBytes < $1.fileBytes }) {
-      guard bytes + segment.fileBytes <= closeLimit else { break }
+      guard bytes + segment.fileBytes <= limit else { break }
       part.append(segment)
       bytes += segment.fileBytes
     }
