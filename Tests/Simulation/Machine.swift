@@ -27,6 +27,7 @@ package struct Faults: Sendable {
   package var readError = 0
   package var syncError = 0
   package var directorySyncError = 0
+  package var unlinkError = 0
   /// Bytes that fit on the disk; 0 for any number.
   package var capacity = 0
   package var syncFailure: SyncFailure = .likeExt4
@@ -257,6 +258,7 @@ package final class Machine: @unchecked Sendable {
     switch call {
     case .read: return dice.once(in: faults.readError) ? EIO : nil
     case .syncDirectory: return dice.once(in: faults.directorySyncError) ? EIO : nil
+    case .unlink: return dice.once(in: faults.unlinkError) ? ENOSPC : nil
     case .create: return hasRoom(for: 1) ? nil : ENOSPC
     default: return nil
     }

@@ -263,6 +263,7 @@ struct Circumstances {
       faults.writeError = dice.pick([0, 10, 60])
       faults.syncError = dice.pick([0, 8, 30])
       faults.directorySyncError = dice.pick([0, 0, 8])
+      faults.unlinkError = dice.pick([0, 0, 4])
       faults.readError = dice.pick([0, 0, 60])
       faults.capacity = dice.pick([0, 0, 30_000, 150_000])
     }

@@ -161,6 +161,7 @@ func forkWhileSaving(_ arguments: Arguments) {
   expect(store, count + 1, 0)
   if openFiles(in: store).isEmpty { fail("the store has nothing open") }
   orFail("close") { try rehearsal.close() }
+  rehearseCompaction(arguments)
   for number in 1...count {
     let end = Pipe()
     let child = forkProcess()

@@ -85,4 +85,15 @@ private func rehearse(_ arguments: Arguments, beside store: WarmStartStore) {
   expect(store, 100, 0)
   _ = openFiles(in: store)
   orFail("close") { try rehearsal.close() }
+  rehearseCompaction(arguments)
+}
+
+/// The same of what a store does by itself.
+func rehearseCompaction(_ arguments: Arguments) {
+  for turn in 1...20 {
+    let rehearsal = arguments.openStore()
+    orFail("save") { try rehearsal.save(write(100, turn)) }
+    orFail("upkeep") { try rehearsal.engine().waitForUpkeep() }
+    orFail("close") { try rehearsal.close() }
+  }
 }
