@@ -115,6 +115,28 @@ import WarmStart
     #expect(try bench.open(.readOnly).lookup(key(1))?.payload == payload(1))
   }
 
+  @Test func whoseLockFileIsDeletedGivesUpAndChangesNothing() throws {
+    // Another compactor may have made a new one meanwhile.
+    for number in 0..<6 {
+      let store = try bench.open()
+      try store.save(noise(number, count: 3000), for: key(number % 4), objective: Double(-number))
+      try store.close()
+      bench.clock.advance(seconds: 1)
+    }
+    let before = segments
+    let store = try bench.open()
+    var control = Engine.CompactionControl()
+    control.progress = { [path = bench.path] _, _ in unlink("\(path)/compaction.lock") }
+    #expect(throws: StoreError.self) { try store.engine().compact(control) }
+    // What is wholly dead goes without being copied.
+    #expect(Set(segments).isSubset(of: before) && segments.count >= 4)
+    for number in 2..<6 {
+      #expect(try store.lookup(key(number % 4))?.payload == noise(number, count: 3000))
+    }
+    try store.compact()
+    #expect(segments.count == 1)
+  }
+
   @Test func oneSegmentThatCannotBeReadDoesNotKeepTheOthersFromBeingCompacted() throws {
     for number in 0..<9 {
       let store = try bench.open()

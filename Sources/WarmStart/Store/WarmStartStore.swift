@@ -315,7 +315,8 @@ public final class WarmStartStore: @unchecked Sendable {
   // MARK: Space
 
   /// Merges the segments that nobody writes any more into fewer, without what is dead: superseded,
-  /// removed, or expired by ``StoreOptions/timeToLive``. Others may go on reading and writing meanwhile;
+  /// removed, expired by ``StoreOptions/timeToLive``, or without room in ``StoreOptions/sizeBudget``, in
+  /// that order. Others may go on reading and writing meanwhile;
   /// another compaction of the same directory is waited for. A crash at any moment leaves everything that
   /// counts in force.
   ///
@@ -338,7 +339,8 @@ public final class WarmStartStore: @unchecked Sendable {
     if let failure { throw failure }
   }
 
-  /// Puts everything on stable storage, seals the segment, and ends the use of the store: every later
+  /// Puts everything on stable storage, seals the segment, merges a few MiB of small segments if there are
+  /// many (not with ``StoreOptions/compactsByItself`` off), and ends the use of the store: every later
   /// call throws ``StoreError/closed(path:)``. Closing twice is no error. A store that nobody refers to
   /// any more closes itself; at the end of a process nobody does that for it, and then the next open has
   /// a little more to read.
