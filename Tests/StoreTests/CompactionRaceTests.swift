@@ -1,6 +1,7 @@
 // Compaction where something else happens at the wrong moment.
 
 import Glibc
+import Synchronization
 import TestSupport
 import Testing
 import WarmStart
@@ -113,6 +114,38 @@ import WarmStart
     close(file)
     try store.compact()
     #expect(try bench.open(.readOnly).lookup(key(1))?.payload == payload(1))
+  }
+
+  @Test func whatAMergeCouldNotUnlinkDoesNotComeBackWithTheNext() throws {
+    let first = try bench.open()
+    try first.save(noise(1, count: 900), for: key(1))
+    try first.save(noise(2, count: 900), for: key(2))
+    try first.close()
+    let victim = segments[0]
+    bench.clock.advance(seconds: 1)
+    let second = try bench.open()
+    try second.remove(key(1))
+    try second.save(noise(3, count: 900), for: key(3))
+    try second.close()
+    bench.clock.advance(seconds: 1)
+    let living = try bench.open()
+    try living.save(noise(4, count: 900), for: key(4))
+    let store = try bench.open(host: bench.host(files))
+    let refusals = Atomic(0)
+    files.failUnlinks { name in
+      guard name == victim, refusals.add(1, ordering: .relaxed).newValue == 1 else { return nil }
+      return ENOSPC
+    }
+    var control = Engine.CompactionControl()
+    // So that the output is merged again in the same run.
+    control.progress = { _, _ in try? living.close() }
+    _ = try? store.engine().compact(control)
+    #expect(refusals.load(ordering: .relaxed) > 0 && segments.count == 1)
+    let reader = try bench.open(.readOnly)
+    #expect(try reader.lookup(key(1)) == nil)
+    for number in 2...4 {
+      #expect(try reader.lookup(key(number))?.payload == noise(number, count: 900))
+    }
   }
 
   @Test func whoseLockFileIsDeletedGivesUpAndChangesNothing() throws {
