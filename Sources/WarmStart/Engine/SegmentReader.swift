@@ -80,7 +80,7 @@ struct SegmentReader {
   /// As many of the bytes as there are before the file ends.
   private func upTo(_ count: Int, at offset: UInt64) throws(StoreError) -> [UInt8] {
     var failure: FileError?
-    let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+    let bytes = [UInt8](roomFor: count) { buffer, initialized in
       do throws(FileError) {
         initialized = try file.read(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
       } catch { failure = error }
@@ -151,7 +151,7 @@ extension SegmentReader {
     _ bytes: [UInt8], from start: Int, _ header: RecordHeader
   ) throws(RecordFailure) -> [UInt8] {
     var failure: RecordFailure?
-    let payload = [UInt8](unsafeUninitializedCapacity: header.rawLength) { buffer, initialized in
+    let payload = [UInt8](roomFor: header.rawLength) { buffer, initialized in
       let output = UnsafeMutableRawBufferPointer(buffer)
       let room = UnsafeMutableRawBufferPointer(rebasing: output[..<header.rawLength])
       bytes.withUnsafeBytes { all in

@@ -88,7 +88,7 @@ extension File {
   /// Reads exactly `count` bytes at `offset`, or nil if the file ends before.
   package func read(_ count: Int, at offset: UInt64) throws(FileError) -> [UInt8]? {
     var failure: FileError?
-    let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+    let bytes = [UInt8](roomFor: count) { buffer, initialized in
       do throws(FileError) {
         initialized = try read(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
       } catch { failure = error }

@@ -105,7 +105,7 @@ package struct FooterBuilder {
     let order = entries.indices.sorted {
       (entries[$0].key, entries[$0].offsetUnits) < (entries[$1].key, entries[$1].offsetUnits)
     }
-    return [UInt8](unsafeUninitializedCapacity: trailer.headerOffset) { buffer, initialized in
+    return [UInt8](roomFor: trailer.headerOffset) { buffer, initialized in
       let bytes = UnsafeMutableRawBufferPointer(buffer)
       for (place, index) in order.enumerated() {
         entries[index].encodeIndex(to: bytes, at: place * FooterEntry.indexLength)
