@@ -28,9 +28,9 @@ public func listing(_ path: String) -> [String] {
   defer { closedir(directory) }
   var names: [String] = []
   while let entry = readdir(directory) {
-    let name = withUnsafeBytes(of: entry.pointee.d_name) {
-      String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-    }
+    let name = String(
+      cString: UnsafeRawPointer(entry).advanced(by: MemoryLayout<dirent>.offset(of: \.d_name)!)
+        .assumingMemoryBound(to: CChar.self))
     if name != ".", name != ".." { names.append(name) }
   }
   return names.sorted()
