@@ -148,6 +148,24 @@ import WarmStart
     }
   }
 
+  @Test(arguments: [true, false])
+  func aLockFileThatHoldsSomethingIsLeftAsItIs(isLinked: Bool) throws {
+    for number in 0..<2 {
+      let store = try bench.open()
+      try store.save(noise(number, count: 3000), for: key(1), objective: Double(-number))
+      try store.close()
+      bench.clock.advance(seconds: 1)
+    }
+    let lock = "\(bench.path)/compaction.lock"
+    let other = bench.directory.appending("other")
+    // What has another name may be all zeros, and still be somebody's.
+    write([UInt8](repeating: isLinked ? 0 : 7, count: 9000), to: isLinked ? other : lock)
+    if isLinked { #expect(link(other, lock) == 0) }
+    let before = contents(lock)
+    #expect(try bench.open().compact().mergedSegments > 0)
+    #expect(contents(lock) == before)
+  }
+
   @Test func whoseLockFileIsDeletedGivesUpAndChangesNothing() throws {
     // Another compactor may have made a new one meanwhile.
     for number in 0..<6 {

@@ -18,6 +18,7 @@ extension Compactor {
     let goal =
       plan.fileBytes < Self.smallestStore
       ? 0 : min(plan.fileBytes / Self.part, engine.options.largestReserve)
+    guard size > 2 * goal || size < goal / 2, isOurs(size) else { return }
     if size > 2 * goal { try? lockFile.truncate(to: goal) }
     guard size < goal / 2 else { return }
     do throws(FileError) {
@@ -32,10 +33,16 @@ extension Compactor {
     } catch { try? lockFile.truncate(to: 0) }
   }
 
+  /// Whether the file is nobody else's: one that has another name too, or holds anything, is left as it is.
+  private func isOurs(_ size: UInt64) -> Bool {
+    guard (try? lockFile.linkCount()) == 1 else { return false }
+    return (try? SegmentScanner(file: lockFile, salt: 0, end: size).isZero(from: 0)) ?? false
+  }
+
   /// Gives the reserve up, after an error for want of space. Gives whether there was any.
   func giveUpReserve(_ error: StoreError) -> Bool {
     guard case .file(let why) = error, [ENOSPC, EDQUOT].contains(why.errno),
-      let size = try? lockFile.size(), size > 0
+      let size = try? lockFile.size(), size > 0, isOurs(size)
     else { return false }
     return (try? lockFile.truncate(to: 0)) != nil
   }
