@@ -7,7 +7,7 @@ extension Engine {
   /// segments some are merged before it returns.
   package func close() throws(StoreError) {
     // Before the lock, which a save may have that waits for it.
-    upkeep?.end()
+    let hasMerged = upkeep?.end() ?? false
     let (isFirst, loss) = appendLock.withLock { () -> (Bool, FileError?) in
       guard !isClosed else { return (false, nil) }
       isClosed = true
@@ -19,7 +19,7 @@ extension Engine {
       return (true, losses.tell(since: losses.look()))
     }
     guard isFirst else { return }
-    if hasBegunLog { mergeAtClose() }
+    if hasBegunLog, !hasMerged { mergeAtClose() }
     stateLock.withLock { catalog.close() }
     if let loss { throw .file(loss) }
   }

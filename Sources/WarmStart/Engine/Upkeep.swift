@@ -17,6 +17,8 @@ final class Upkeep: @unchecked Sendable {
   private var isRunning = false
   private var mustEnd = false
   private var mayFinishMerge = false
+  /// A merge came to its end although the thread was to end.
+  private var hasFinishedMerge = false
   /// There is a save that waits for the thread, or soon may.
   private var isHurried = false
   private var isInHaste = false
@@ -77,14 +79,16 @@ final class Upkeep: @unchecked Sendable {
     thread?.join()
   }
 
-  /// Ends the thread, after a merge under way if that is a small one, and for good.
-  func end() {
+  /// Ends the thread, after a merge under way if that is a small one, and for good. Gives whether there
+  /// was one.
+  func end() -> Bool {
     let thread = lock.withLock {
       mustEnd = true
       defer { self.thread = nil }
       return self.thread
     }
     thread?.join()
+    return lock.withLock { hasFinishedMerge }
   }
 
   // MARK: The thread
@@ -130,6 +134,7 @@ final class Upkeep: @unchecked Sendable {
       guard mayGoOn else { break }
       let before = compactor.report
       try compactor.merge(next.group.map(\.id), evicting: next.evictions)
+      lock.withLock { hasFinishedMerge = mustEnd }
       guard compactor.report.hasGained(since: before) else { break }
       merged += 1
     }
