@@ -28,9 +28,7 @@ extension StoreArgument {
   func openForReading(
     timeToLive: UInt64? = nil, sizeBudget: UInt64? = nil
   ) throws(Failure) -> OpenStore {
-    var options = Self.options()
-    options.timeToLive = timeToLive ?? 0
-    options.sizeBudget = sizeBudget ?? 0
+    let options = Self.options(timeToLive, sizeBudget)
     return try opened { () throws(StoreError) in
       try WarmStartStore.openReadOnly(at: store, options: options)
     }
@@ -41,9 +39,7 @@ extension StoreArgument {
   func openForWriting(
     timeToLive: UInt64? = nil, sizeBudget: UInt64? = nil
   ) throws(Failure) -> OpenStore {
-    var options = Self.options()
-    options.timeToLive = timeToLive ?? 0
-    options.sizeBudget = sizeBudget ?? 0
+    let options = Self.options(timeToLive, sizeBudget)
     return try opened { () throws(StoreError) in
       try WarmStartStore(path: store, options: options, access: .existing, host: .system)
     }
@@ -74,10 +70,12 @@ extension StoreArgument {
 
   /// Age, space and size are the business of the fits that own the store, and they may have set
   /// anything: the tool shows whatever is there and drops nothing.
-  private static func options() -> StoreOptions {
+  private static func options(
+    _ timeToLive: UInt64? = nil, _ sizeBudget: UInt64? = nil
+  ) -> StoreOptions {
     var options = StoreOptions()
-    options.timeToLive = 0
-    options.sizeBudget = 0
+    options.timeToLive = timeToLive ?? 0
+    options.sizeBudget = sizeBudget ?? 0
     options.payloadLimit = FormatLimits.payload
     return options
   }

@@ -192,14 +192,20 @@ struct ScratchDirectory {
   }
 
   func remove() {
-    guard let directory = opendir(path) else { return }
-    while let entry = readdir(directory) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) {
-        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-      }
-      unlink(path + "/" + name)
-    }
-    closedir(directory)
+    for name in names(in: path) { unlink(path + "/" + name) }
     rmdir(path)
   }
+}
+
+/// The names in a directory.
+func names(in path: String) -> [String] {
+  guard let directory = opendir(path) else { return [] }
+  defer { closedir(directory) }
+  var names: [String] = []
+  while let entry = readdir(directory) {
+    // An entry is no longer than its name needs.
+    let name = UnsafeRawPointer(entry).advanced(by: MemoryLayout<dirent>.offset(of: \.d_name)!)
+    names.append(String(cString: name.assumingMemoryBound(to: CChar.self)))
+  }
+  return names.filter { $0 != "." && $0 != ".." }
 }

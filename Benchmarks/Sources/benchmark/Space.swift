@@ -11,13 +11,7 @@ struct Contents {
 
   /// Everything in the directory at this moment; what goes meanwhile counts or not.
   init(of path: String) {
-    guard let directory = opendir(path) else { return }
-    defer { closedir(directory) }
-    while let entry = readdir(directory) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) {
-        String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-      }
-      guard name != ".", name != ".." else { continue }
+    for name in names(in: path) {
       files += 1
       var status = stat()
       if lstat(path + "/" + name, &status) == 0 { bytes += UInt64(status.st_size) }
