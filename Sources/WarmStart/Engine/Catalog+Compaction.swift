@@ -98,6 +98,8 @@ extension Catalog {
     var evicted: [Fingerprint: Evictions.Use] = [:]
     /// Those of which the merge has an entry.
     var leftOut: Set<Fingerprint> = []
+    /// How many records had been set aside.
+    var setAsideCount: Int
     /// Nanoseconds since 1970 when it began: what has expired by then is left out.
     var now: UInt64
   }

@@ -52,6 +52,7 @@ extension Catalog {
   /// A record proved damaged: from now on it fills no slot, and what it hid comes forward.
   func setAside(_ place: Place, key: Fingerprint, what: String) throws(StoreError) {
     unreadable.insert(Spot(segment: place.segment, offset: place.offset))
+    setAsideCount += 1
     changedSince?.insert(key)
     if let segment = segment(place.segment), mayBeTorn(place, segment) {
       // No damage for sure; but what it was stays to be looked at.

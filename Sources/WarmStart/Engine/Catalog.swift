@@ -31,6 +31,8 @@ final class Catalog {
   var tornTails = 0
   /// Records that could not be read: they fill no slot.
   var unreadable: Set<Spot> = []
+  /// How many there ever were.
+  var setAsideCount = 0
   /// The removals of each segment, by its number: their keys, by their offsets.
   var removals: [UInt32: [UInt64: Fingerprint]] = [:]
   /// Segments that a compaction replaced: what they hold does not count, even while they are there.

@@ -41,8 +41,7 @@ extension Compactor {
 
   /// Gives the reserve up, after an error for want of space. Gives whether there was any.
   func giveUpReserve(_ error: StoreError) -> Bool {
-    guard case .file(let why) = error, [ENOSPC, EDQUOT].contains(why.errno),
-      let size = try? lockFile.size(), size > 0, isOurs(size)
+    guard error.isWantOfSpace, let size = try? lockFile.size(), size > 0, isOurs(size)
     else { return false }
     return (try? lockFile.truncate(to: 0)) != nil
   }

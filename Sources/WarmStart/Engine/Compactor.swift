@@ -1,8 +1,8 @@
 // Compaction: segments that nobody writes any more are merged into new ones without what is dead.
 //
-// One compactor at a time, which the lock file sees to. It holds the engine's state lock only to ask
-// what is dead, a few hundred records at a time; no save and no lookup waits while it reads, writes or
-// syncs. A crash between any two steps leaves either the old segments or the new one in force: the new
+// One compactor at a time, which the lock file sees to; it may merge several groups of segments at once. It
+// holds the engine's state lock only to ask what is dead, a few hundred records at a time; no save and no
+// lookup waits while it reads, writes or syncs. A crash between any two steps leaves either the old segments or the new one in force: the new
 // one says which it replaces, and the next compaction clears those away.
 
 internal import Glibc
@@ -38,8 +38,8 @@ public struct CompactionReport: Hashable, Sendable {
   }
 }
 
-/// One run of the compactor, with the lock held. For one thread.
-final class Compactor {
+/// One run of the compactor, with the lock held.
+final class Compactor: @unchecked Sendable {
   /// What a compaction is told from outside.
   struct Control {
     /// Bytes a second that are read at most; 0 for as fast as it goes.
@@ -54,9 +54,14 @@ final class Compactor {
 
   let engine: Engine
   let control: Control
-  private(set) var report = CompactionReport()
   let lockFile: any File
+  /// Held by a merge while it decides what is dead, and by one that takes effect: what one has decided on
+  /// does not go away amid another's decision.
+  let turn: any Lock
   private let started: UInt64
+  private let lock: any Lock
+  // Guarded by lock.
+  private var soFar = CompactionReport()
   private var lastRest: UInt64
   private var readBytes: UInt64 = 0
 
@@ -69,6 +74,8 @@ final class Compactor {
     self.control = control
     started = engine.host.monotonicClock()
     lastRest = started
+    lock = engine.host.threads.makeLock()
+    turn = engine.host.threads.makeLock()
     do throws(FileError) {
       lockFile = try Self.openLockFile(engine)
       guard try lockFile.tryLock(.exclusive) else { return nil }
@@ -76,6 +83,9 @@ final class Compactor {
       guard try lockFile.linkCount() > 0 else { return nil }
     } catch { throw .file(error) }
   }
+
+  /// What has been done so far.
+  var report: CompactionReport { lock.withLock { soFar } }
 
   /// Gives up the lock.
   func finish() { try? lockFile.unlock() }
@@ -167,24 +177,44 @@ final class Compactor {
   ) throws(Merge.Outcome) {
     // Each turn takes damaged records out of the running, so that this ends.
     for turn in 1...Catalog.attempts {
-      let merge: Merge
-      do throws(StoreError) { merge = try Merge(self, ids, evicting: evictions) } catch {
-        throw .failed(error)
-      }
-      guard !merge.victims.isEmpty else { return }
       do throws(Merge.Outcome) {
-        try merge.select()
+        guard
+          let merge = try self.turn.withLock({ () throws(Merge.Outcome) in
+            try begin(ids, evictions)
+          })
+        else { return }
         let output = try merge.copy()
-        do throws(Merge.Outcome) { try merge.checkEvictions() } catch {
+        do throws(Merge.Outcome) {
+          do throws(FileError) { try output?.finish() } catch { throw .failed(.file(error)) }
+          try self.turn.withLock { () throws(Merge.Outcome) in
+            try merge.checkIsStillRight()
+            do throws(FileError) { try publish(merge, output) } catch {
+              throw .failed(.file(error))
+            }
+          }
+        } catch {
           output?.discard()
           throw error
         }
-        do throws(StoreError) { return try publish(merge, output) } catch { throw .failed(error) }
+        do throws(StoreError) { return try count(merge, output) } catch { throw .failed(error) }
       } catch {
         guard case .damaged(let records) = error, turn < Catalog.attempts else { throw error }
         do throws(StoreError) { try setAside(records) } catch { throw .failed(error) }
       }
     }
+  }
+
+  /// A merge that has decided what it keeps; nil if none of its segments is there to be merged.
+  private func begin(
+    _ ids: [SegmentID], _ evictions: Evictions
+  ) throws(Merge.Outcome) -> Merge? {
+    let merge: Merge
+    do throws(StoreError) { merge = try Merge(self, ids, evicting: evictions) } catch {
+      throw .failed(error)
+    }
+    guard !merge.victims.isEmpty else { return nil }
+    try merge.select()
+    return merge
   }
 
   private func setAside(_ records: [Merge.DamagedRecord]) throws(StoreError) {
@@ -195,65 +225,74 @@ final class Compactor {
     }
   }
 
-  private func publish(_ merge: Merge, _ output: MergeOutput?) throws(StoreError) {
+  private func publish(_ merge: Merge, _ output: MergeOutput?) throws(FileError) {
     let directory = engine.directory
-    let damaged = merge.victims.filter(\.isDamaged)
     for key in merge.view.leftOut.sorted() {
       engine.options.onEviction?(key, merge.view.evicted[key]!.newestStamp)
     }
-    do throws(FileError) {
-      guard try lockFile.linkCount() > 0 else {
-        throw FileError(.lock, path: lockFile.path, errno: ENOENT)
-      }
-      // What is relied on must have its name for good before anything goes.
-      if let output { try output.publish() } else { try directory.sync() }
-      for victim in damaged {
-        report.quarantined.append(
-          try directory.setAside(
-            victim.source.name, into: Self.quarantine, permissions: engine.options.permissions))
-      }
-      for victim in merge.victims where !victim.isDamaged {
-        try unlinkIfPresent(victim.source.name)
-      }
-      try directory.sync()
-      // It is of no use once what it replaced is gone for good.
-      if let output, output.recordCount == 0 { try unlinkIfPresent(output.name) }
-    } catch {
-      output?.discard()
-      throw .file(error)
+    guard try lockFile.linkCount() > 0 else {
+      throw FileError(.lock, path: lockFile.path, errno: ENOENT)
     }
-    report.mergedSegments += merge.victims.count
-    report.mergedBytes += merge.victims.reduce(0) { $0 + $1.fileBytes }
-    report.evictedKeys += merge.view.leftOut.count
-    report.copiedRecords += output?.recordCount ?? 0
-    report.copiedBytes += output.map { $0.recordCount == 0 ? 0 : $0.length } ?? 0
-    let ids = Set(damaged.map(\.source.id))
-    report.damage += try engine.withFreshCatalog { catalog in
+    // What is relied on must have its name for good before anything goes.
+    if let output { try output.publish() } else { try directory.sync() }
+    for victim in merge.victims where victim.isDamaged {
+      let name = try directory.setAside(
+        victim.source.name, into: Self.quarantine, permissions: engine.options.permissions)
+      lock.withLock { soFar.quarantined.append(name) }
+    }
+    for victim in merge.victims where !victim.isDamaged {
+      try unlinkIfPresent(victim.source.name)
+    }
+    try directory.sync()
+    // It is of no use once what it replaced is gone for good.
+    if let output, output.recordCount == 0 { try unlinkIfPresent(output.name) }
+  }
+
+  private func count(_ merge: Merge, _ output: MergeOutput?) throws(StoreError) {
+    let ids = Set(merge.victims.filter(\.isDamaged).map(\.source.id))
+    let damage = try engine.withFreshCatalog { catalog in
       catalog.damage.filter { SegmentName($0.segment).map { ids.contains($0.id) } ?? false }
+    }
+    lock.withLock {
+      soFar.mergedSegments += merge.victims.count
+      soFar.mergedBytes += merge.victims.reduce(0) { $0 + $1.fileBytes }
+      soFar.evictedKeys += merge.view.leftOut.count
+      soFar.copiedRecords += output?.recordCount ?? 0
+      soFar.copiedBytes += output.map { $0.recordCount == 0 ? 0 : $0.length } ?? 0
+      soFar.damage += damage
     }
   }
 
   /// Bytes were read: waits if that was faster than it should be. Throws if the merge is to be given up.
   func took(_ bytes: Int) throws(StoreError) {
-    readBytes += UInt64(bytes)
-    control.progress(readBytes)
     if control.isCancelled() { throw .closed(path: engine.path) }
     let now = engine.host.monotonicClock()
-    var rest = control.rest(now - lastRest)
-    if control.pace > 0 {
-      let due = UInt64(Double(readBytes) / Double(control.pace) * 1e9)
-      rest = max(rest, due - min(due, now - started))
+    let rest = lock.withLock {
+      readBytes += UInt64(bytes)
+      control.progress(readBytes)
+      var rest = control.rest(now - min(now, lastRest))
+      if control.pace > 0 {
+        let due = UInt64(Double(readBytes) / Double(control.pace) * 1e9)
+        rest = max(rest, due - min(due, now - started))
+      }
+      lastRest = now + rest
+      return rest
     }
     if rest > 0 { engine.host.sleep(rest) }
-    lastRest = rest > 0 ? engine.host.monotonicClock() : now
   }
 }
 
 extension StoreError {
+  /// Whether there was no room on the disk, or no more for this user.
+  var isWantOfSpace: Bool {
+    guard case .file(let error) = self else { return false }
+    return [ENOSPC, EDQUOT].contains(error.errno)
+  }
+
   /// Whether a merge of fewer segments may do where this one failed.
   fileprivate var mayBeOfOneSegment: Bool {
     guard case .file(let error) = self else { return false }
     return error.operation == .read && error.isDiskError
-      || [ENOSPC, EDQUOT, EFBIG].contains(error.errno)
+      || error.errno == EFBIG || isWantOfSpace
   }
 }

@@ -37,16 +37,26 @@ extension Engine {
     // What a removal covers goes first; then the removal may go too, and outputs may be merged again.
     for _ in 0..<Self.mostPasses {
       let (before, evictions) = try everything()
-      for group in before.everything() {
-        do throws(StoreError) {
-          try compactor.merge(group.map(\.id), evicting: evictions)
-        } catch { failures.append(error) }
-      }
+      let groups = before.everything()
+      failures = compactor.mergeAll(
+        groups.map { $0.map(\.id) }, evicting: evictions,
+        atOnce: mergesAtOnce(groups, of: before, evictions))
       guard failures.isEmpty, try plan().promisesMore(than: before) else { break }
     }
     compactor.keepReserve()
     if let first = failures.first { throw first }
     return compactor.report
+  }
+
+  /// Each merge needs the space of an output, and has all its files open. A key that goes is left out by one
+  /// merge, and known to be gone by the next.
+  private func mergesAtOnce(
+    _ groups: [[SegmentFigures]], of plan: CompactionPlan, _ evictions: Evictions
+  ) -> Int {
+    let room = options.segmentBudget - min(options.segmentBudget, plan.fileBytes)
+    let hasRoom = room / 2 > options.segmentLimit
+    let hasFiles = groups.allSatisfy { 2 * $0.count <= CompactionPlan.mostVictims }
+    return evictions.keys.isEmpty && hasRoom && hasFiles ? 2 : 1
   }
 
   /// More than a directory of any size needs.

@@ -93,7 +93,8 @@ final class Merge {
       oldest = min(oldest, segment.oldestStamp)
     }
     let view = Catalog.MergeView(
-      victims: Set(victims.map(\.source.number)), oldestOutside: oldest, now: now)
+      victims: Set(victims.map(\.source.number)), oldestOutside: oldest,
+      setAsideCount: catalog.setAsideCount, now: now)
     return (victims, view)
   }
 
@@ -178,14 +179,16 @@ final class Merge {
     }
   }
 
-  /// Throws if a key that is left out has been used since, so that the merge must be made anew.
-  func checkEvictions() throws(Outcome) {
+  /// Throws if a key that is left out has been used since, or a record that something was dropped for may
+  /// have proved damaged, so that the merge must be made anew.
+  func checkIsStillRight() throws(Outcome) {
     let catalog = compactor.engine.catalog
     do throws(StoreError) {
-      let isUsed = try compactor.engine.withFreshCatalog { _ in
-        view.leftOut.contains { !catalog.isUnused($0, since: view.evicted[$0]!) }
+      let isRight = try compactor.engine.withFreshCatalog { _ in
+        catalog.setAsideCount == view.setAsideCount
+          && view.leftOut.allSatisfy { catalog.isUnused($0, since: view.evicted[$0]!) }
       }
-      if !isUsed { return }
+      if isRight { return }
     } catch { throw .failed(error) }
     throw .damaged([])
   }

@@ -97,11 +97,15 @@ final class MergeOutput {
     buffered = 0
   }
 
-  /// Puts everything on stable storage and gives the segment its name.
-  func publish() throws(FileError) {
+  /// Ends the segment and puts everything on stable storage.
+  func finish() throws(FileError) {
     try footer.encoded(header: header, footerOffset: length).withBytesThrowing(append)
     try flush()
     try file.syncData()
+  }
+
+  /// Gives the finished segment its name.
+  func publish() throws(FileError) {
     try directory.rename(Self.name(header.id, .temporary), to: name)
     file.renamed(to: name)
     do throws(FileError) { try directory.sync() } catch {
