@@ -65,7 +65,7 @@ extension Fingerprint: LosslessStringConvertible {
 }
 
 extension Fingerprint: Codable {
-  /// Decodes 64 hexadecimal digits.
+  /// Decodes 64 hexadecimal digits of either case; throws `DecodingError` for anything else.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.singleValueContainer()
     guard let key = Fingerprint(try container.decode(String.self)) else {

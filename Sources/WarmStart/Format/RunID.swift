@@ -20,7 +20,7 @@ public struct RunID: Hashable, Comparable, Sendable, Codable, LosslessStringConv
     description = "r\(process)-\(time)-\(noise)"
   }
 
-  /// Decodes the name; what is no run id is refused.
+  /// Decodes the name; throws `DecodingError` for what is no run id.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.singleValueContainer()
     guard let id = RunID(try container.decode(String.self)) else {

@@ -8,7 +8,7 @@ internal import Logging
 /// for good and says so once in the log; every session behind it then loads nothing but what was preloaded
 /// into it, and returns false.
 public struct LazyStore: Sendable {
-  /// The directory.
+  /// The directory, as it was given.
   public let path: String
   private let outcome: Outcome
 
@@ -52,7 +52,7 @@ public struct LazyStore: Sendable {
     }
   }
 
-  /// A store in a directory that is made and opened on first use.
+  /// A store in a directory that is made and opened on first use; nothing is touched before.
   public init(path: String, options: StoreOptions = StoreOptions()) {
     self.init(path: path, options: options, host: .system)
   }
@@ -71,8 +71,9 @@ public struct LazyStore: Sendable {
     return nil
   }
 
-  /// Closes the store if it was opened; see ``WarmStartStore/close()``. What fails is logged. Sessions
-  /// behind it save nothing after that.
+  /// Closes the store if it was opened, so that everything is on stable storage; see
+  /// ``WarmStartStore/close()``. What fails is logged. Sessions behind it, and behind its copies, save
+  /// nothing after that, and it is not opened again.
   public func close() {
     guard let store = outcome.close() else { return }
     do throws(StoreError) { try store.close() } catch {
@@ -80,9 +81,10 @@ public struct LazyStore: Sendable {
     }
   }
 
-  /// A session for one fit. Opens the store if nobody has yet.
+  /// A session for one fit, under a fresh run id. Opens the store if nobody has yet; never fails.
   ///
   /// - Parameters:
+  ///   - key: what everything is saved under.
   ///   - label: at most 128 bytes of UTF-8, for people.
   ///   - checkpointInterval: nanoseconds between checkpoints that do not improve.
   public func session(

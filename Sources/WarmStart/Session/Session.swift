@@ -12,7 +12,7 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   public let runID: RunID
   /// Where the entries go; nil behind a ``LazyStore`` that turned itself off.
   public let store: WarmStartStore?
-  /// Which fit this is, for people.
+  /// Which fit this is, for people; nil for none.
   public let label: String?
   /// Nanoseconds between two checkpoints that are no better than the best; 2 seconds unless set.
   public let checkpointInterval: UInt64
@@ -26,9 +26,11 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   /// Two seconds, in nanoseconds.
   public static let defaultCheckpointInterval: UInt64 = 2_000_000_000
 
-  /// A session for one fit, under a fresh run id.
+  /// A session for one fit, under a fresh run id. Nothing is read or written.
   ///
   /// - Parameters:
+  ///   - store: where the entries go.
+  ///   - key: what everything is saved under.
   ///   - label: at most 128 bytes of UTF-8; a longer one makes every save fail.
   ///   - checkpointInterval: nanoseconds between checkpoints that do not improve.
   public convenience init(
@@ -64,7 +66,8 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     "session \(run) of \(label.map { "“\($0)”, " } ?? "")key \(key.description.prefix(12))…"
   }
 
-  /// What went wrong last; nil if nothing has.
+  /// What went wrong last, in any method of the session; nil if nothing has. It stays after a later
+  /// success.
   public var lastError: StoreError? { turns.lastError }
 
   // MARK: Starting
@@ -74,7 +77,8 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   public func preload(_ entry: WarmStartEntry) { lock.withLock { preloaded = entry } }
 
   /// Something to start from: the preloaded entry if there is one, once; after that, and otherwise,
-  /// what the store's ``WarmStartStore/lookup(_:)`` gives, from any run.
+  /// what the store's ``WarmStartStore/lookup(_:)`` gives, from any run. Nil if there is nothing, or if
+  /// the disk refuses: then ``lastError`` tells.
   public func tryLoad() -> WarmStartEntry? { tryLoadWithSource()?.entry }
 
   /// As ``tryLoad()``, and where it came from, so that a seed is never taken for a finished fit.
@@ -111,7 +115,8 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
   /// session's best so far by more than 1e-12, otherwise at most once in ``checkpointInterval``. The
   /// first call always writes.
   ///
-  /// Gives whether it wrote; what is durable then is what ``StoreOptions/durability`` says. A failed
+  /// Gives whether it wrote; what is durable then is what ``StoreOptions/durability`` says: on stable
+  /// storage, with the kernel, or accepted. A checkpoint that comes too soon gives false, too. A failed
   /// write leaves the best and the interval as they were. With ``Durability/background`` a write may fail
   /// after the call: then ``lastError`` tells, the best and the interval are again those of what was
   /// written, and the next call returns false and takes nothing.
@@ -122,7 +127,7 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     payload.withUnsafeBytes { checkpoint($0, objective: objective, iteration: iteration) }
   }
 
-  /// As ``checkpoint(_:objective:iteration:)``, of numbers, eight bytes each, little-endian.
+  /// As ``checkpoint(_:objective:iteration:)-([UInt8],_,_)``, of numbers, eight bytes each, little-endian.
   @discardableResult
   public func checkpoint(
     numbers: [Double], objective: Double? = nil, iteration: UInt64? = nil
@@ -130,7 +135,8 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     numbers.withUnsafeBytes { checkpoint($0, objective: objective, iteration: iteration) }
   }
 
-  /// As ``checkpoint(_:objective:iteration:)``, of bytes that the caller keeps valid during the call.
+  /// As ``checkpoint(_:objective:iteration:)-([UInt8],_,_)``, of bytes that the caller keeps valid during
+  /// the call.
   @discardableResult
   public func checkpoint(
     _ payload: UnsafeRawBufferPointer, objective: Double? = nil, iteration: UInt64? = nil
@@ -151,8 +157,9 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     }
   }
 
-  /// Saves the result of the fit, at once and onto stable storage, as a final entry. Gives whether it
-  /// wrote.
+  /// Saves the result of the fit, at once, as a final entry, whatever the interval. Gives whether it wrote:
+  /// then it is on stable storage, and nothing that the store accepted before waits any more. If not,
+  /// ``lastError`` tells why. May be called again.
   @discardableResult
   public func finalize(
     _ payload: [UInt8], objective: Double? = nil, iteration: UInt64? = nil
@@ -160,7 +167,7 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     payload.withUnsafeBytes { finalize($0, objective: objective, iteration: iteration) }
   }
 
-  /// As ``finalize(_:objective:iteration:)``, of numbers, eight bytes each, little-endian.
+  /// As ``finalize(_:objective:iteration:)-([UInt8],_,_)``, of numbers, eight bytes each, little-endian.
   @discardableResult
   public func finalize(
     numbers: [Double], objective: Double? = nil, iteration: UInt64? = nil
@@ -168,7 +175,8 @@ public final class Session: @unchecked Sendable, CustomStringConvertible {
     numbers.withUnsafeBytes { finalize($0, objective: objective, iteration: iteration) }
   }
 
-  /// As ``finalize(_:objective:iteration:)``, of bytes that the caller keeps valid during the call.
+  /// As ``finalize(_:objective:iteration:)-([UInt8],_,_)``, of bytes that the caller keeps valid during
+  /// the call.
   @discardableResult
   public func finalize(
     _ payload: UnsafeRawBufferPointer, objective: Double? = nil, iteration: UInt64? = nil

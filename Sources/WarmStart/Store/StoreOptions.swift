@@ -20,21 +20,24 @@ public struct StoreOptions: Sendable {
   public var durability: Durability = .synced
   /// Whose criterion a final entry claims to satisfy, at most 256 bytes of UTF-8, such as
   /// `"mygam 2.1 criterion 4"`. If nil, the running executable's name, and a digest of its path, size
-  /// and modification time: then a reinstalled program does not trust its predecessor's results.
+  /// and modification time: then a reinstalled program does not trust its predecessor's results. A longer
+  /// one makes opening throw ``StoreError/textTooLong(what:bytes:limit:)``.
   public var producer: String?
   /// Where warnings go; nil for nowhere.
   public var logger: Logger?
   /// Who may read and write what the store creates; `.owner`.
   public var permissions: Permissions = .owner
-  /// Bytes of the longest payload that is saved or read; 1 GiB, at most 2 GiB − 1.
+  /// Bytes of the longest payload that is saved or read; 1 GiB, at most 2 GiB − 1. Beyond, a save and a
+  /// lookup throw ``StoreError/payloadTooLong(bytes:limit:)``.
   public var payloadLimit: Int = 1 << 30
   /// Bytes after which a segment is sealed, 64 MiB; never more than a sixteenth of the budget, never
   /// less than 64 KiB.
   public var segmentLimit: UInt64 = 64 << 20
   /// Bytes of the payloads that may wait to be written with ``Durability/background``; 64 MiB. A save
-  /// beyond waits for the disk.
+  /// beyond waits for the disk; a single payload that is larger is written and synced before its save
+  /// returns.
   public var backgroundMemory: Int = 64 << 20
-  /// Descriptors of segments that are kept open for reading; 64.
+  /// Descriptors of segments that are kept open for reading; 64, at least 2.
   public var openFiles: Int = 64
 
   /// When it does.

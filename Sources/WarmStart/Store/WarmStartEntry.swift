@@ -22,14 +22,14 @@ public struct WarmStartEntry: Hashable, Sendable {
   public var kind: EntryKind
   /// The run that wrote it.
   public var runID: RunID
-  /// Whose criterion a final claims to satisfy.
+  /// The producer of the store that saved it: whose criterion a final claims to satisfy. Empty for none.
   public var producer: String
-  /// Which fit this is, for people.
+  /// Which fit this is, for people; nil if it was saved without one.
   public var label: String?
   /// The key that it was saved under.
   public var key: Fingerprint
 
-  /// An entry made by hand, for ``Session/preload(_:)``.
+  /// An entry made by hand, for ``Session/preload(_:)``. Nothing is saved and nothing checked.
   public init(
     payload: [UInt8], objective: Double? = nil, iteration: UInt64? = nil,
     writtenNanoseconds: UInt64 = 0, kind: EntryKind = .checkpoint, runID: RunID, producer: String,

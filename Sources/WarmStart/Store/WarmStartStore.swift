@@ -11,7 +11,8 @@ internal import Logging
 public final class WarmStartStore: @unchecked Sendable {
   /// The directory, from the root: the store stays where it is when the process changes its own.
   public let path: String
-  /// Whether the store was opened read-only.
+  /// Whether the store was opened read-only: then everything that saves or removes throws
+  /// ``StoreError/readOnly(path:)``.
   public let isReadOnly: Bool
   /// Whose finals this store takes for finals.
   public let producer: String
@@ -30,10 +31,12 @@ public final class WarmStartStore: @unchecked Sendable {
   /// Where warnings go.
   var logger: Logger? { options.logger }
 
-  /// Opens the store in a directory, which is made if it is missing. Nothing else is written before
-  /// the first save.
+  /// Opens the store in a directory, which is made if it is missing, with those above it; their names are
+  /// on stable storage when it returns. Nothing else is written before the first save.
   ///
-  /// Throws if the directory cannot be made, listed or read, or holds a segment of a later format.
+  /// Throws ``StoreError/file(_:)`` if the directory cannot be made, listed or read, or a segment cannot;
+  /// ``StoreError/laterFormat(path:version:)`` if it holds a segment of a later format;
+  /// ``StoreError/textTooLong(what:bytes:limit:)`` if the producer is over 256 bytes.
   public static func open(
     at path: String, options: StoreOptions = StoreOptions()
   ) throws(StoreError) -> WarmStartStore {
@@ -42,8 +45,8 @@ public final class WarmStartStore: @unchecked Sendable {
 
   /// Opens a store for reading only: nothing is written and nothing created, not even a lookup noted.
   ///
-  /// Throws ``StoreError/notAStore(path:)`` if the directory holds files and none of them is a
-  /// segment; and what ``open(at:options:)`` throws.
+  /// Throws ``StoreError/file(_:)`` if there is no such directory, ``StoreError/notAStore(path:)`` if it
+  /// holds files and none of them is a segment; and what ``open(at:options:)`` throws.
   public static func openReadOnly(
     at path: String, options: StoreOptions = StoreOptions()
   ) throws(StoreError) -> WarmStartStore {
@@ -126,10 +129,21 @@ public final class WarmStartStore: @unchecked Sendable {
   // MARK: Saving
 
   /// Saves an entry under a fresh run id, which is returned. What is durable when it returns is what
-  /// ``StoreOptions/durability`` says; a final is on stable storage in any case.
+  /// ``StoreOptions/durability`` says; a final is on stable storage in any case, and what was accepted
+  /// before it, too, or the next ``flush()`` or ``close()`` tells that it is lost.
   ///
-  /// Throws if the payload or a text is over its limit, or the disk refuses; then nothing is
-  /// acknowledged, and everything saved before is as it was.
+  /// Throws if the payload or a text is over its limit, the store is closed or read-only, or the disk
+  /// refuses; then nothing is acknowledged, and everything saved before is as it was. With
+  /// ``Durability/background`` it also throws, once, if a checkpoint that was saved earlier could not be
+  /// written.
+  ///
+  /// - Parameters:
+  ///   - payload: at most ``StoreOptions/payloadLimit`` bytes.
+  ///   - key: what it is saved under.
+  ///   - kind: checkpoint or final.
+  ///   - objective: the criterion, lower is better; one that is not finite is stored as none.
+  ///   - iteration: the fit's own count.
+  ///   - label: at most 128 bytes of UTF-8, for people; an empty one is none.
   @discardableResult
   public func save(
     _ payload: [UInt8], for key: Fingerprint, kind: EntryKind = .checkpoint,
@@ -142,7 +156,8 @@ public final class WarmStartStore: @unchecked Sendable {
     return run
   }
 
-  /// Saves an entry of the given run. See ``save(_:for:kind:objective:iteration:label:)``.
+  /// Saves an entry of the given run. What is durable when it returns, and what it throws, is as for
+  /// ``save(_:for:kind:objective:iteration:label:)``.
   public func save(
     _ payload: [UInt8], for key: Fingerprint, kind: EntryKind = .checkpoint,
     objective: Double? = nil, iteration: UInt64? = nil, label: String? = nil, run: RunID
@@ -158,8 +173,8 @@ public final class WarmStartStore: @unchecked Sendable {
     if let failure { throw failure }
   }
 
-  /// Saves bytes that the caller keeps valid during the call. See
-  /// ``save(_:for:kind:objective:iteration:label:)``.
+  /// Saves bytes that the caller keeps valid during the call. What is durable when it returns, and what it
+  /// throws, is as for ``save(_:for:kind:objective:iteration:label:)``.
   public func save(
     _ payload: UnsafeRawBufferPointer, for key: Fingerprint, kind: EntryKind = .checkpoint,
     objective: Double? = nil, iteration: UInt64? = nil, label: String? = nil, run: RunID
@@ -200,7 +215,11 @@ public final class WarmStartStore: @unchecked Sendable {
   }
 
   /// Saves many entries with one write and one sync for all of them (one for every 4 MiB or 4096
-  /// entries, if there are more). If it throws, none is acknowledged, but some may be found.
+  /// entries, if there are more). All are on stable storage when it returns; with ``Durability/buffered``
+  /// and no final among them, with the kernel.
+  ///
+  /// Throws if any is over a limit, and then nothing is written; or if the disk refuses, and then none is
+  /// acknowledged, but some may be found.
   public func save(_ entries: [NewEntry]) throws(StoreError) {
     let drafts = entries.map { entry in
       let draft = draft(
@@ -212,8 +231,11 @@ public final class WarmStartStore: @unchecked Sendable {
     try drainedEngine().append(drafts, durability: durability)
   }
 
-  /// Removes everything of a key that is in the store now. It is gone for good once this returns, as
-  /// durably as a save is.
+  /// Removes everything of a key that is in the store now. It is gone for good once this returns: the
+  /// removal is on stable storage, or with ``Durability/buffered`` with the kernel, as a save is. The
+  /// space comes back with a compaction. To remove a key that is not there is no error.
+  ///
+  /// Throws if the disk refuses, or cannot read what may be newer; then the key may still be there.
   public func remove(_ key: Fingerprint) throws(StoreError) {
     let draft = Draft(kind: .removal, key: key, producer: producer)
     let empty = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -224,7 +246,7 @@ public final class WarmStartStore: @unchecked Sendable {
     kind == .final ? .synced : options.durability
   }
 
-  /// A new run id: process id, time and random bits.
+  /// A new run id: process id, time and random bits. Nothing is written.
   public func freshRunID() -> RunID {
     RunID(process: host.processID(), nanoseconds: host.wallClock(), random: host.random())
   }
@@ -234,18 +256,24 @@ public final class WarmStartStore: @unchecked Sendable {
   /// What a fit of this key goes on from: the newest final of this store's producer if there is one,
   /// otherwise the best of all entries, other producers' finals included. Nil if there is nothing.
   ///
-  /// Never writes and never syncs. A damaged entry is reported to the log and the next best returned.
+  /// Finds everything that any process had written before it was called. Never writes and never syncs; that
+  /// it counts as use of the key is noted in memory. A damaged entry is reported to the log and the next
+  /// best returned.
+  ///
+  /// Throws if the disk cannot read the directory or the entry, the payload is over
+  /// ``StoreOptions/payloadLimit``, or the store is closed.
   public func lookup(_ key: Fingerprint) throws(StoreError) -> WarmStartEntry? {
     try lookup(key, .resume(producer: producer))
   }
 
   /// The newest entry of either kind: for seeds from near matches, where objectives of different fits
-  /// cannot be compared.
+  /// cannot be compared. Nil if there is nothing. Otherwise as ``lookup(_:)``.
   public func lookupLatest(_ key: Fingerprint) throws(StoreError) -> WarmStartEntry? {
     try lookup(key, .latest)
   }
 
-  /// The entry of either kind with the best objective.
+  /// The entry of either kind with the lowest objective, or the newest if none has one. Nil if there is
+  /// nothing. Otherwise as ``lookup(_:)``.
   public func lookupBest(_ key: Fingerprint) throws(StoreError) -> WarmStartEntry? {
     try lookup(key, .best)
   }
@@ -289,13 +317,15 @@ public final class WarmStartStore: @unchecked Sendable {
     }
   }
 
-  /// Every key that has a living entry, in order. Does not count as use.
+  /// Every key that has a living entry, in order. Does not count as use. Throws if the disk cannot read the
+  /// directory or a segment, or the store is closed.
   public var keys: [Fingerprint] {
     get throws(StoreError) { try drainedEngine().keys() }
   }
 
-  /// Every entry of a key that is still on disk, the newest first; damaged ones are left out. Does not
-  /// count as use.
+  /// Every entry of a key that is still on disk, dead ones included, the newest first, with its payload;
+  /// damaged ones are reported to the log and left out. Does not count as use. Throws if the disk cannot
+  /// read the directory or an entry, or the store is closed.
   public func entries(for key: Fingerprint) throws(StoreError) -> [WarmStartEntry] {
     let engine = try drainedEngine()
     var entries: [WarmStartEntry] = []
@@ -307,7 +337,8 @@ public final class WarmStartStore: @unchecked Sendable {
     return entries
   }
 
-  /// How much there is of everything, now.
+  /// How much there is of everything, now. Throws if the disk cannot read the directory or a segment, or
+  /// the store is closed.
   public var statistics: StoreStatistics {
     get throws(StoreError) { try drainedEngine().statistics() }
   }
@@ -331,6 +362,9 @@ public final class WarmStartStore: @unchecked Sendable {
 
   /// Returns once everything accepted so far is on stable storage. For the thread that handles
   /// SIGTERM, say.
+  ///
+  /// Throws, once, if something that was accepted may be lost: a sync failed, the log was deleted, or a
+  /// checkpoint could not be written in the background. The store goes on after that.
   public func flush() throws(StoreError) {
     let (engine, background) = try parts()
     var failure: StoreError?
@@ -344,6 +378,8 @@ public final class WarmStartStore: @unchecked Sendable {
   /// call throws ``StoreError/closed(path:)``. Closing twice is no error. A store that nobody refers to
   /// any more closes itself; at the end of a process nobody does that for it, and then the next open has
   /// a little more to read.
+  ///
+  /// Throws what ``flush()`` throws. The store is closed all the same.
   public func close() throws(StoreError) {
     let isUnusedInChild = lock.withLock {
       guard generation != ForkGeneration.current, !isClosed else { return false }
