@@ -66,7 +66,8 @@ let package = Package(
       name: "simulate", dependencies: ["Simulation"], path: "Tests/Programs/simulate",
       swiftSettings: strict),
     .testTarget(
-      name: "SimulationTests", dependencies: ["Simulation", "WarmStart"], swiftSettings: strict),
+      name: "SimulationTests", dependencies: ["Simulation", "WarmStart", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(
       name: "EngineTests", dependencies: ["WarmStart", "CWarmStart", "TestSupport"],
       swiftSettings: strict),

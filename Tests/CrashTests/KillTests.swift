@@ -182,8 +182,8 @@ private final class KillSeries {
   }
 
   /// Opens the store, and holds it and the one that was open all the time to the ledger.
-  private func audit(_ faults: inout [String]) throws -> Engine.Verification {
-    var last: Engine.Verification?
+  private func audit(_ faults: inout [String]) throws -> VerificationReport {
+    var last: VerificationReport?
     for producer in Self.producers {
       let store = try open(producer)
       if last == nil {

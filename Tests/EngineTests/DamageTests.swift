@@ -98,7 +98,7 @@ private struct Sample {
 }
 
 @Suite struct DamageTests {
-  private func verify(_ store: WarmStartStore) throws -> Engine.Verification {
+  private func verify(_ store: WarmStartStore) throws -> VerificationReport {
     try store.engine().verify(.payloads)
   }
 

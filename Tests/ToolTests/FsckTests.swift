@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import WarmStart
 
@@ -71,6 +72,63 @@ import WarmStart
     }
     let full = Tool.run(command: [Tool.path, "fsck", sample.path], output: "/dev/full")
     #expect(full.status == 8 && full.complainsOnce)
+  }
+
+  private struct Repair: Decodable {
+    var verdict: String
+    var salvaged: [String]
+    var lost: [String]
+    var quarantined: [String]
+    var damage: [Damage]
+
+    struct Damage: Decodable {
+      var key: String?
+      var run: String?
+      var effect: String
+    }
+  }
+
+  @Test func aRepairSavesWhatIsIntactAndSetsTheRestAside() throws {
+    let sample = try SampleStore.filled()
+    sample.damage(payload: Array("better".utf8))
+    let damaged = sample.segments[0]
+    let bytes = contents(damaged)
+    let before = sample.segments.map(contents)
+    let forecast = Tool.run("fsck", sample.path, "--repair", "--dry-run", "--json")
+    #expect(forecast.status == 4)
+    #expect(sample.segments.map(contents) == before)
+    let run = Tool.run("fsck", sample.path, "--repair", "--json")
+    #expect(run.status == 1 && run.errors.isEmpty)
+    let planned = try #require(try forecast.objects(Repair.self).last)
+    let done = try #require(try run.objects(Repair.self).last)
+    #expect(planned.verdict == "damaged" && done.verdict == "repaired")
+    #expect(planned.lost == done.lost && planned.salvaged == done.salvaged)
+    #expect(done.lost == [SampleStore.first.description])
+    #expect(!done.salvaged.isEmpty)
+    #expect(done.damage.map(\.effect) == ["entryLost"])
+    #expect(done.damage[0].key == SampleStore.first.description && done.damage[0].run != nil)
+    #expect(done.quarantined.count == 1)
+    #expect(contents(sample.path + "/" + done.quarantined[0]) == bytes)
+    #expect(Tool.run("fsck", sample.path).status == 0)
+    let again = Tool.run("fsck", sample.path, "--repair")
+    #expect(again.status == 0 && again.lines.count == 1)
+  }
+
+  @Test func whatIsNotOfTheStoreIsNamedAndLeftAlone() throws {
+    let sample = try SampleStore.filled()
+    write([1, 2, 3], to: sample.path + "/notes\n.txt")
+    let run = Tool.run("fsck", sample.path, "--repair")
+    #expect(run.status == 0 && run.lines.count == 2)
+    #expect(contents(sample.path + "/notes\n.txt") == [1, 2, 3])
+  }
+
+  @Test(arguments: [["--dry-run"], ["--repair", "--quick"]])
+  func wrongUsageRepairsNothing(options: [String]) throws {
+    let sample = try SampleStore.filled()
+    sample.damage(payload: Array("better".utf8))
+    let run = Tool.run(command: [Tool.path, "fsck", sample.path] + options)
+    #expect(run.status == 16 && run.complainsOnce)
+    #expect(Tool.run("fsck", sample.path).status == 4)
   }
 
   @Test func aTornTailIsNoDamage() throws {

@@ -9,6 +9,7 @@ enum ExitStatus {
   case noSuchKey
   case wrongUsage
   case damagedData
+  case damageRepaired
   case noStore
   case ioFailure
   /// A segment is of a format that this version does not know.
@@ -17,7 +18,7 @@ enum ExitStatus {
   /// The status of every verb but fsck, after sysexits.h.
   var code: Int32 {
     switch self {
-    case .done: 0
+    case .done, .damageRepaired: 0
     case .noSuchKey: 1
     case .wrongUsage: 64
     case .damagedData, .laterFormat: 65
@@ -30,6 +31,7 @@ enum ExitStatus {
   var fsckCode: Int32 {
     switch self {
     case .done: 0
+    case .damageRepaired: 1
     case .damagedData: 4
     case .noSuchKey, .noStore, .ioFailure, .laterFormat: 8
     case .wrongUsage: 16

@@ -51,6 +51,12 @@ extension Catalog {
 
   /// A record proved damaged: from now on it fills no slot, and what it hid comes forward.
   func setAside(_ place: Place, key: Fingerprint, what: String) throws(StoreError) {
+    noteUnreadable(place, key: key, what: what)
+    try refresh()
+  }
+
+  /// The same, but that what it hid comes forward with the next refresh.
+  func noteUnreadable(_ place: Place, key: Fingerprint, what: String) {
     unreadable.insert(Spot(segment: place.segment, offset: place.offset))
     setAsideCount += 1
     changedSince?.insert(key)
@@ -64,7 +70,6 @@ extension Catalog {
           what: what, key: key))
     }
     unsettled.insert(key)
-    try refresh()
   }
 
   /// Of what another wrote and nobody attested to be on stable storage, some file systems take the content
@@ -81,6 +86,12 @@ extension Catalog {
 
   /// Whether there are segments of which nobody knows what they hold.
   var hasUnknownSegments: Bool { !refused.isEmpty || skippedBecause != nil }
+
+  /// Segments with damage that leaves no header intact.
+  var unreadSegments: [SegmentName] {
+    Set(damage.compactMap { SegmentName($0.segment) }).filter { refused.contains($0.id) }
+      .sorted { $0.id < $1.id }
+  }
 
   /// The segment is left alone from now on.
   func refuse(_ id: SegmentID) { refused.insert(id) }

@@ -24,6 +24,8 @@ public struct CompactionReport: Hashable, Sendable {
   public internal(set) var damage: [Damage] = []
   /// Where segments with damage lie now, from the store's directory on.
   public internal(set) var quarantined: [String] = []
+  /// Keys of which something was copied from segments with damage.
+  var salvaged: Set<Fingerprint> = []
 
   /// Nothing of anything.
   public init() {}
@@ -131,6 +133,36 @@ final class Compactor: @unchecked Sendable {
     }
   }
 
+  /// Sets all segments aside of which nothing can be read: as long as one is there nobody knows what it has
+  /// that is older than a removal.
+  func quarantineAllUnread() throws(StoreError) {
+    let unread = try engine.withFreshCatalog { $0.unreadSegments }
+    for name in unread where try quarantineUnread(name) {
+      let damage = engine.stateLock.withLock {
+        engine.catalog.damage.filter { SegmentName($0.segment)?.id == name.id }
+      }
+      lock.withLock { soFar.damage += damage }
+    }
+  }
+
+  /// Sets a segment aside of which nothing can be read, since no copy of its header is intact; false if a
+  /// living writer has it, or it is gone.
+  func quarantineUnread(_ name: SegmentName) throws(StoreError) -> Bool {
+    do throws(FileError) {
+      let file = try engine.directory.open(name.description)
+      guard try file.tryLock(.exclusive) else { return false }
+      defer { try? file.unlock() }
+      let place = try engine.directory.setAside(
+        name.description, into: Self.quarantine, permissions: engine.options.permissions)
+      lock.withLock { soFar.quarantined.append(place) }
+    } catch {
+      if error.isStale { return false }
+      throw .file(error)
+    }
+    try engine.withFreshCatalog { _ in }
+    return true
+  }
+
   private func unlinkIfPresent(_ name: String) throws(FileError) {
     do throws(FileError) { try engine.directory.unlink(name) } catch {
       guard error.errno == ENOENT else { throw error }
@@ -220,8 +252,9 @@ final class Compactor: @unchecked Sendable {
   private func setAside(_ records: [Merge.DamagedRecord]) throws(StoreError) {
     try engine.withFreshCatalog { catalog throws(StoreError) in
       for record in records {
-        try catalog.setAside(record.place, key: record.key, what: record.what)
+        catalog.noteUnreadable(record.place, key: record.key, what: record.what)
       }
+      try catalog.refresh()
     }
   }
 
@@ -249,7 +282,8 @@ final class Compactor: @unchecked Sendable {
   }
 
   private func count(_ merge: Merge, _ output: MergeOutput?) throws(StoreError) {
-    let ids = Set(merge.victims.filter(\.isDamaged).map(\.source.id))
+    let damaged = merge.victims.filter(\.isDamaged)
+    let ids = Set(damaged.map(\.source.id))
     let damage = try engine.withFreshCatalog { catalog in
       catalog.damage.filter { SegmentName($0.segment).map { ids.contains($0.id) } ?? false }
     }
@@ -260,6 +294,7 @@ final class Compactor: @unchecked Sendable {
       soFar.copiedRecords += output?.recordCount ?? 0
       soFar.copiedBytes += output.map { $0.recordCount == 0 ? 0 : $0.length } ?? 0
       soFar.damage += damage
+      for victim in damaged { soFar.salvaged.formUnion(victim.kept.lazy.map(\.key)) }
     }
   }
 

@@ -14,25 +14,19 @@ final class Copier {
   /// Where the first header is that is damaged in its place, and was taken from the footer.
   private(set) var spareAt: UInt64?
 
-  private let window: UnsafeMutableRawBufferPointer
-  private var windowStart: UInt64 = 0
-  private var windowCount = 0
-
-  private static let windowLength = 1 << 20
+  private let window: ReadWindow
 
   init(_ compactor: Compactor, _ source: OpenSegment) {
     self.compactor = compactor
     self.source = source
-    window = .allocate(byteCount: Self.windowLength, alignment: 16)
+    window = ReadWindow(source.file)
   }
-
-  deinit { window.deallocate() }
 
   /// Copies a record; without an output only checks it.
   func copy(_ record: Merge.Kept, to output: MergeOutput?) throws(Failure) {
     let whole = record.headerLength + record.storedLength
     // Of a record alone no more is read than it is long.
-    let ahead = output == nil ? min(whole, Self.windowLength) : Self.windowLength
+    let ahead = output == nil ? min(whole, ReadWindow.length) : ReadWindow.length
     let bytes = try bytes(record.headerLength, at: record.offset, reading: ahead)
     let decoded = try decode(bytes, record)
     guard decoded.storedLength == record.storedLength, decoded.key == record.key else {
@@ -43,7 +37,7 @@ final class Copier {
     var at = record.offset + UInt64(record.headerLength)
     var left = record.storedLength
     while left > 0 {
-      let piece = try self.bytes(min(left, Self.windowLength), at: at, reading: ahead, orLess: true)
+      let piece = try self.bytes(min(left, ReadWindow.length), at: at, reading: ahead, orLess: true)
       checksum.add(piece)
       try give { () throws(FileError) in try output?.append(piece) }
       at += UInt64(piece.count)
@@ -71,22 +65,16 @@ final class Copier {
   private func bytes(
     _ count: Int, at offset: UInt64, reading ahead: Int, orLess: Bool = false
   ) throws(Failure) -> UnsafeRawBufferPointer {
-    let isInside = offset >= windowStart && offset < windowStart + UInt64(windowCount)
-    let available = isInside ? windowCount - Int(offset - windowStart) : 0
-    if available < count, !orLess || available == 0 {
-      do throws(FileError) {
-        windowCount = try source.file.read(
-          into: UnsafeMutableRawBufferPointer(rebasing: window[..<max(ahead, count)]), at: offset)
-      } catch { throw .failed(.file(error)) }
-      windowStart = offset
-      do throws(StoreError) { try compactor.took(windowCount) } catch { throw .failed(error) }
+    let bytes: UnsafeRawBufferPointer?
+    do throws(FileError) {
+      bytes = try window.bytes(count, at: offset, ahead: ahead, orLess: orLess)
+    } catch { throw .failed(.file(error)) }
+    let fresh = window.takeFresh()
+    if fresh > 0 {
+      do throws(StoreError) { try compactor.took(fresh) } catch { throw .failed(error) }
     }
-    let start = Int(offset - windowStart)
-    let got = min(count, windowCount - start)
-    guard got == count || orLess && got > 0 else {
-      throw .damaged("the file ends within the record")
-    }
-    return UnsafeRawBufferPointer(rebasing: window[start..<start + got])
+    guard let bytes else { throw .damaged("the file ends within the record") }
+    return bytes
   }
 
   private func give(_ body: () throws(FileError) -> Void) throws(Failure) {

@@ -33,6 +33,7 @@ extension Engine {
         pace: control.pace, progress: { control.progress(min($0, total), total) }))
     defer { compactor.finish() }
     try compactor.clearAway()
+    try compactor.quarantineAllUnread()
     var failures: [StoreError] = []
     // What a removal covers goes first; then the removal may go too, and outputs may be merged again.
     for _ in 0..<Self.mostPasses {
@@ -97,7 +98,7 @@ extension Engine {
     }
   }
 
-  private func waitForCompactor(
+  func waitForCompactor(
     _ control: Compactor.Control
   ) throws(StoreError) -> Compactor {
     for _ in 0..<Self.longestWait {

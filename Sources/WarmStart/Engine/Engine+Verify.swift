@@ -2,16 +2,28 @@
 //
 // Nothing is written. What a living writer has not finished is not there yet and no damage.
 
-extension Engine {
-  /// What a verification found.
-  package struct Verification: Sendable {
-    package var segments = 0
-    package var records = 0
-    package var bytes: UInt64 = 0
-    package var tornTails = 0
-    package var damage: [Damage] = []
-  }
+/// What a verification found.
+public struct VerificationReport: Sendable {
+  /// Segments that were looked at.
+  public internal(set) var segments = 0
+  /// Records in them whose headers are intact.
+  public internal(set) var records = 0
+  /// Bytes of the segments' files.
+  public internal(set) var bytes: UInt64 = 0
+  /// Logs that end in what a crash left half written, which is no damage.
+  public internal(set) var tornTails = 0
+  /// What is not as it was written, in the order of the segments and of their bytes.
+  public internal(set) var damage: [Damage] = []
+  /// Names in the directory that are not of the store, in their order; the first thousand.
+  public internal(set) var foreign: [String] = []
+  /// Why segments could not be read: of those nothing is known.
+  public internal(set) var unread: [StoreError] = []
 
+  /// Nothing of anything.
+  public init() {}
+}
+
+extension Engine {
   /// How much is read.
   package enum Depth: Sendable {
     /// Headers and footers.
@@ -20,33 +32,64 @@ extension Engine {
     case payloads
   }
 
-  /// Verifies every segment; `progress` hears of the bytes done and of all bytes.
-  package func verify(
-    _ depth: Depth, progress: (UInt64, UInt64) -> Void = { _, _ in }
-  ) throws(StoreError) -> Verification {
-    var result = Verification()
-    let names = try segmentNames()
-    let total = try statistics().totalBytes
-    for name in names {
-      guard let (name, file) = try open(name) else { continue }
-      let inspector = SegmentInspector(file: file, name: name, depth: depth)
-      try inspector.run()
-      result.add(inspector)
-      progress(result.bytes, max(total, result.bytes))
-    }
-    return result
+  /// What a verification found in one segment.
+  struct Finding {
+    var name: SegmentName
+    var damage: [Damage]
+    var damagedRecords: [(header: RecordHeader, offset: UInt64)]
+    var isLost: Bool
   }
 
-  private func segmentNames() throws(StoreError) -> [SegmentName] {
-    let names = try StoreError.wrapping { () throws(FileError) in
+  /// Verifies every segment; `progress` hears of the bytes done and of all bytes, one thread at a time.
+  package func verify(
+    _ depth: Depth, progress: @escaping (UInt64, UInt64) -> Void = { _, _ in }
+  ) throws(StoreError) -> VerificationReport {
+    try verifying(depth, progress).report
+  }
+
+  func verifying(
+    _ depth: Depth, _ progress: @escaping (UInt64, UInt64) -> Void
+  ) throws(StoreError) -> (report: VerificationReport, findings: [Finding]) {
+    let all = try StoreError.wrapping { () throws(FileError) in
       try directory.list(limit: Catalog.nameLimit)
     }
+    let names = Self.segments(among: all)
+    let total = try statistics().totalBytes
+    let results = VerificationResults(host.threads.makeLock(), total: total, progress)
+    host.threads.forEach(names, atOnce: Self.verifyingThreads) { [self] name in
+      do throws(StoreError) {
+        guard let (name, file) = try open(name) else { return }
+        var read: UInt64 = 0
+        let inspector = SegmentInspector(file: file, name: name, depth: depth) { bytes in
+          read += UInt64(bytes)
+          results.took(UInt64(bytes))
+        }
+        try inspector.run()
+        results.add(name, inspector, rest: inspector.fileSize - min(read, inspector.fileSize))
+      } catch { results.add(error, of: name) }
+    }
+    var (report, findings) = results.all
+    report.foreign = Self.foreign(among: all)
+    return (report, findings)
+  }
+
+  /// More gain nothing where there is one disk.
+  private static let verifyingThreads = 2
+  private static let mostForeign = 1000
+
+  private static func segments(among names: [String]) -> [SegmentName] {
     var phases: [SegmentID: SegmentName.Phase] = [:]
     for name in names.compactMap({ SegmentName($0) }) where name.phase != .temporary {
       // Under both names it is the sealed one.
       if phases[name.id] != .sealed { phases[name.id] = name.phase }
     }
     return phases.map { SegmentName(id: $0.key, phase: $0.value) }.sorted { $0.id < $1.id }
+  }
+
+  private static func foreign(among names: [String]) -> [String] {
+    let own = [Compactor.lockName, Compactor.quarantine]
+    return Array(
+      names.filter { SegmentName($0) == nil && !own.contains($0) }.sorted().prefix(mostForeign))
   }
 
   /// A segment under the name that it has by now; nil if it is gone.
@@ -61,12 +104,60 @@ extension Engine {
   }
 }
 
-extension Engine.Verification {
-  fileprivate mutating func add(_ inspector: SegmentInspector) {
-    segments += 1
-    records += inspector.recordCount
-    bytes += inspector.fileSize
-    tornTails += inspector.isTorn ? 1 : 0
-    damage += inspector.damage
+/// What the threads of one verification found.
+private final class VerificationResults: @unchecked Sendable {
+  private let lock: any Lock
+  private let total: UInt64
+  private let progress: (UInt64, UInt64) -> Void
+  // Guarded by lock.
+  private var done: UInt64 = 0
+  private var report = VerificationReport()
+  private var findings: [Engine.Finding] = []
+  private var unread: [(name: SegmentName, error: StoreError)] = []
+
+  init(_ lock: any Lock, total: UInt64, _ progress: @escaping (UInt64, UInt64) -> Void) {
+    self.lock = lock
+    self.total = total
+    self.progress = progress
+  }
+
+  func took(_ bytes: UInt64) {
+    lock.withLock {
+      done += bytes
+      progress(done, max(total, done))
+    }
+  }
+
+  /// `rest` are bytes that were not told of.
+  func add(_ name: SegmentName, _ inspector: SegmentInspector, rest: UInt64) {
+    lock.withLock {
+      report.segments += 1
+      report.records += inspector.recordCount
+      report.bytes += inspector.fileSize
+      report.tornTails += inspector.isTorn ? 1 : 0
+      findings.append(
+        Engine.Finding(
+          name: name, damage: inspector.damage, damagedRecords: inspector.damagedRecords,
+          isLost: inspector.isLost))
+      done += rest
+      progress(done, max(total, done))
+    }
+  }
+
+  func add(_ error: StoreError, of name: SegmentName) {
+    lock.withLock { unread.append((name, error)) }
+  }
+
+  /// In the order of the segments, however the threads went.
+  var all: (VerificationReport, [Engine.Finding]) {
+    lock.withLock {
+      var report = report
+      let findings = findings.sorted { $0.name.id < $1.name.id }
+      report.damage = findings.flatMap { finding in
+        finding.damage.sorted { ($0.offset, $0.length) < ($1.offset, $1.length) }
+      }
+      report.unread = unread.sorted { $0.name.id < $1.name.id }.map(\.error)
+      return (report, findings)
+    }
   }
 }

@@ -1,24 +1,33 @@
 // Verifies one segment: both copies of every header, every checksum, and that they agree.
 
+/// Verifies one segment. For one thread.
 final class SegmentInspector {
   private let file: any File
   private let name: SegmentName
-  private let depth: Engine.Depth
   private let reader: SegmentReader
+  private let payloads: PayloadInspector?
 
   private(set) var damage: [Damage] = []
+  /// Records whose payloads are not what was written.
+  private(set) var damagedRecords: [(header: RecordHeader, offset: UInt64)] = []
   private(set) var recordCount = 0
   private(set) var fileSize: UInt64 = 0
   private(set) var isTorn = false
+  /// No copy of the segment's header is intact.
+  private(set) var isLost = false
 
   /// Damaged places of one segment that are told of one by one.
   private static let damageLimit = 10_000
 
-  init(file: any File, name: SegmentName, depth: Engine.Depth) {
+  /// `progress` hears of the bytes of payloads that were read.
+  init(
+    file: any File, name: SegmentName, depth: Engine.Depth,
+    progress: @escaping (Int) -> Void = { _ in }
+  ) {
     self.file = file
     self.name = name
-    self.depth = depth
     reader = SegmentReader(file: file, id: name.id)
+    payloads = depth == .payloads ? PayloadInspector(file, progress: progress) : nil
   }
 
   func run() throws(StoreError) {
@@ -27,34 +36,65 @@ final class SegmentInspector {
     let size = try StoreError.wrapping { () throws(FileError) in try file.size() }
     fileSize = min(size, FormatLimits.file)
     if size > fileSize {
-      note(fileSize, size - fileSize, "the file is longer than a segment can be")
+      note(
+        fileSize, size - fileSize, "the file is longer than a segment can be", effect: .nothingLost)
     }
     var footer: Footer?
     if name.phase == .sealed {
       let found = try reader.footer(fileSize: fileSize)
       footer = found.footer
-      note(found.damage)
+      noteRedundant(found.damage)
     }
     let head = try reader.head(footer: footer)
     guard let header = head.header else { return try noteMissing(head.damage) }
-    head.damage.forEach(note)
+    head.damage.forEach(noteRedundant)
     if let footer, footer.header != header {
       note(
-        0, UInt64(SegmentHeader.fixedLength), "segment header differs from its copy in the footer")
+        0, UInt64(SegmentHeader.fixedLength), "segment header differs from its copy in the footer",
+        effect: .nothingLost)
     }
+    if payloads != nil { file.willRead(0..<fileSize) }
     let end: UInt64
     if let footer { end = footer.trailer.footerOffset } else { end = try recordsEnd() }
     let scanner = SegmentScanner(file: file, salt: header.salt, end: end)
     let replay = try StoreError.wrapping { () throws(FileError) in
       try Replay.run(scanner, from: header.recordsStart, life: life, syncedBytes: 0)
     }
-    for gap in replay.damage {
-      note(gap.range.lowerBound, gap.range.upperBound - gap.range.lowerBound, gap.what)
-    }
     isTorn = !replay.torn.isEmpty
     recordCount = replay.records.count
+    let spares = footer.map { self.spares($0, in: replay.damage) } ?? []
+    for gap in replay.damage { note(gap, footer, spares) }
     if let footer { compare(replay, footer) }
-    for record in replay.records { try inspect(record) }
+    for record in replay.records { try inspect(record.header, at: record.offset) }
+    for spare in spares { try inspect(spare.header, at: spare.offset) }
+  }
+
+  // MARK: Gaps
+
+  /// The headers in the footer of records that have none in their place.
+  private func spares(
+    _ footer: Footer, in gaps: [Replay.Gap]
+  ) -> [(header: RecordHeader, offset: UInt64)] {
+    guard !gaps.isEmpty else { return [] }
+    return (0..<footer.count).compactMap { footer.entry($0) }
+      .filter { entry in gaps.contains { $0.range.contains(entry.offset) } }
+      .sorted { $0.offset < $1.offset }
+      .compactMap { entry in
+        (try? footer.header(of: entry)).map { (header: $0, offset: entry.offset) }
+      }
+  }
+
+  private func note(
+    _ gap: Replay.Gap, _ footer: Footer?, _ spares: [(header: RecordHeader, offset: UInt64)]
+  ) {
+    let copied = spares.filter { gap.range.contains($0.offset) }
+    let length = gap.range.upperBound - gap.range.lowerBound
+    // Its payload is looked at for itself.
+    let effect: Damage.Effect = footer == nil ? .unknownLost : .nothingLost
+    let first = copied.count == 1 ? copied[0].header : nil
+    note(
+      gap.range.lowerBound, length, copied.isEmpty ? gap.what : gap.what + "; read by the footer",
+      of: first, effect: effect)
   }
 
   private func life() throws(StoreError) -> Replay.Life {
@@ -79,7 +119,8 @@ final class SegmentInspector {
     if name.phase == .log, isHeadless {
       isTorn = fileSize > 0
     } else {
-      found.forEach(note)
+      isLost = true
+      for damage in found { note(damage.with(effect: .segmentLost)) }
     }
   }
 
@@ -102,7 +143,8 @@ final class SegmentInspector {
     for record in replay.records {
       guard let entry = entries.removeValue(forKey: record.offset) else {
         note(
-          record.offset, record.length, "record is missing in the footer", key: record.header.key)
+          record.offset, record.length, "record is missing in the footer", of: record.header,
+          effect: .entryLost)
         continue
       }
       var header = record.header
@@ -110,7 +152,9 @@ final class SegmentInspector {
       if !((try? footer.header(of: entry))?.isIdentical(to: header) ?? false)
         || entry.writeSecondsDisagree
       {
-        note(record.offset, record.length, "header and footer disagree", key: header.key)
+        note(
+          record.offset, record.length, "header and footer disagree", of: header,
+          effect: .nothingLost)
       }
     }
     // Where the header of a record in the footer is damaged, the replay told of the gap already.
@@ -140,32 +184,20 @@ final class SegmentInspector {
 
   // MARK: Payloads
 
-  private func inspect(_ record: FoundRecord) throws(StoreError) {
-    guard depth == .payloads else { return }
-    let header = record.header
-    let length = Int(record.length)
-    let bytes = try StoreError.wrapping { () throws(FileError) in
-      try file.read(length, at: record.offset)
+  private func inspect(_ header: RecordHeader, at offset: UInt64) throws(StoreError) {
+    guard let payloads else { return }
+    let fault = try StoreError.wrapping { () throws(FileError) in
+      try payloads.fault(of: header, at: offset)
     }
-    guard let bytes else {
-      return note(record.offset, record.length, "the file ends within the record", key: header.key)
+    let length = UInt64(header.recordLength)
+    switch fault {
+    case .lost(let what):
+      note(
+        offset, length, what, of: header, effect: header.kind.isEntry ? .entryLost : .nothingLost)
+      damagedRecords.append((header, offset))
+    case .harmless(let what): note(offset, length, what, of: header, effect: .nothingLost)
+    case nil: return
     }
-    let payloadEnd = header.length + header.storedLength
-    let storedChecksum = bytes.withUnsafeBytes {
-      CRC32C.of(UnsafeRawBufferPointer(rebasing: $0[header.length..<payloadEnd]))
-    }
-    var what: String?
-    if storedChecksum != header.storedChecksum {
-      what = "stored payload checksum"
-    } else {
-      do throws(SegmentReader.RecordFailure) {
-        _ = try SegmentReader.payload(bytes, from: header.length, header)
-      } catch {
-        if case .damaged(let why) = error { what = why }
-      }
-    }
-    if what == nil, !bytes.span.bytes.isZero(payloadEnd..<length) { what = "padding is not zero" }
-    if let what { note(record.offset, record.length, what, key: header.key) }
   }
 
   // MARK: Notes
@@ -175,14 +207,24 @@ final class SegmentInspector {
     damage.append(found)
   }
 
-  private func note(_ offset: UInt64, _ length: UInt64, _ what: String, key: Fingerprint? = nil) {
+  /// Of what stands there is another copy.
+  private func noteRedundant(_ found: Damage?) { note(found?.with(effect: .nothingLost)) }
+
+  private func note(
+    _ offset: UInt64, _ length: UInt64, _ what: String, of header: RecordHeader? = nil,
+    effect: Damage.Effect
+  ) {
+    let run = header?.runID ?? ""
     note(
-      Damage(segment: name.description, offset: offset, length: length, what: what, key: key))
+      Damage(
+        segment: name.description, offset: offset, length: length, what: what, key: header?.key,
+        run: run.isEmpty ? nil : run, effect: effect))
   }
 
   private func noteFooter(_ footer: Footer, _ what: String) {
     let offset = footer.trailer.footerOffset
-    note(offset, footer.trailer.fileSize - offset, "footer: \(what)")
+    note(
+      offset, footer.trailer.fileSize - offset, "footer: \(what)", effect: .nothingLost)
   }
 }
 

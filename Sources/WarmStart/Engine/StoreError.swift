@@ -65,33 +65,3 @@ extension StoreError {
     }
   }
 }
-
-/// A place in a segment that is not what was once written there.
-public struct Damage: Hashable, Sendable, CustomStringConvertible {
-  /// The file's name within the store's directory.
-  public let segment: String
-  /// Where it begins, bytes from the start of the file.
-  public let offset: UInt64
-  /// How long it is, bytes.
-  public let length: UInt64
-  /// What is wrong.
-  public let what: String
-  /// The key of the record that it hit, where that is known.
-  public let key: Fingerprint?
-
-  package init(
-    segment: String, offset: UInt64, length: UInt64, what: String, key: Fingerprint? = nil
-  ) {
-    self.segment = segment
-    self.offset = offset
-    self.length = length
-    self.what = what
-    self.key = key
-  }
-
-  /// One line.
-  public var description: String {
-    let whose = key.map { ", key \($0)" } ?? ""
-    return "\(segment) at byte \(offset), \(length) bytes: \(what)\(whose)"
-  }
-}

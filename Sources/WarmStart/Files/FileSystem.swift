@@ -71,6 +71,8 @@ package protocol File: AnyObject, Sendable {
   func linkCount() throws(FileError) -> UInt32
   /// Reads at `offset` until the buffer is full or the file ends; gives the number of bytes read.
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int
+  /// Tells that these bytes will be read soon, from front to back; nothing depends on it.
+  func willRead(_ range: Range<UInt64>)
   /// Writes all of the bytes at `offset`.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
   /// Puts the content, and what of the metadata is needed to read it, on stable storage.
@@ -85,6 +87,8 @@ package protocol File: AnyObject, Sendable {
 package enum LockKind: Sendable { case shared, exclusive }
 
 extension File {
+  package func willRead(_ range: Range<UInt64>) {}
+
   /// Reads exactly `count` bytes at `offset`, or nil if the file ends before.
   package func read(_ count: Int, at offset: UInt64) throws(FileError) -> [UInt8]? {
     var failure: FileError?

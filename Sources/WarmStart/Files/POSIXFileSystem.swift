@@ -241,6 +241,12 @@ final class POSIXFile: File, @unchecked Sendable {
     return done
   }
 
+  func willRead(_ range: Range<UInt64>) {
+    _ = posix_fadvise(
+      descriptor.number, off_t(clamping: range.lowerBound),
+      off_t(clamping: range.upperBound - range.lowerBound), POSIX_FADV_WILLNEED)
+  }
+
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
     var done = 0
     while done < bytes.count {

@@ -216,14 +216,17 @@ package enum PayloadDecoder {
       let length = Int(word & ~Codec.storedBlock)
       guard length <= stored.count - at else { throw .malformed("block out of bounds") }
       let block = UnsafeRawBufferPointer(rebasing: stored[at..<at + length])
-      try decodeBlock(block, word & Codec.storedBlock != 0 ? .stored : codec, to: target)
+      try decodeBlock(
+        block, word & Codec.storedBlock != 0 ? .stored : codec, to: target, scratch: nil)
       at += length
     }
     guard at == stored.count else { throw .malformed("bytes behind the last block") }
   }
 
-  private static func decodeBlock(
-    _ block: UnsafeRawBufferPointer, _ codec: Codec, to output: UnsafeMutableRawBufferPointer
+  /// Fills `output` from one block. `scratch`, if there is one, has room for a whole block.
+  static func decodeBlock(
+    _ block: UnsafeRawBufferPointer, _ codec: Codec, to output: UnsafeMutableRawBufferPointer,
+    scratch: UnsafeMutableRawBufferPointer?
   ) throws(FormatError) {
     switch codec {
     case .stored:
@@ -232,10 +235,13 @@ package enum PayloadDecoder {
     case .lz4:
       try decompress(block, to: output)
     case .shuffledLZ4:
-      let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: output.count, alignment: 16)
-      defer { scratch.deallocate() }
-      try decompress(block, to: scratch)
-      Shuffle.backward(UnsafeRawBufferPointer(scratch), to: output)
+      let own =
+        scratch == nil
+        ? UnsafeMutableRawBufferPointer.allocate(byteCount: output.count, alignment: 16) : nil
+      defer { own?.deallocate() }
+      let shuffled = UnsafeMutableRawBufferPointer(rebasing: (scratch ?? own!)[..<output.count])
+      try decompress(block, to: shuffled)
+      Shuffle.backward(UnsafeRawBufferPointer(shuffled), to: output)
     }
   }
 

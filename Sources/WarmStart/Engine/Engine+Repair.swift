@@ -1,0 +1,145 @@
+// Repair: what is intact in segments with damage is written into new ones, and they are set aside as they are.
+//
+// It is a compaction of just these segments, so that it can be cut short at any point and nothing comes back
+// that was removed or superseded. No damaged byte is ever changed.
+
+/// What a repair found and did, or would do.
+package struct RepairReport: Sendable {
+  package var found = VerificationReport()
+  /// Where segments with damage lie now, from the store's directory on.
+  package var quarantined: [String] = []
+  /// Keys that have entries in segments with damage, and kept them.
+  package var salvaged: [Fingerprint] = []
+  /// Keys of which an entry that counted is lost.
+  package var lost: [Fingerprint] = []
+  /// Damage that is still there: in logs whose writers live, or that an error kept from being set aside.
+  package var left: [Damage] = []
+  /// What kept it.
+  package var errors: [StoreError] = []
+
+  /// Nothing of anything.
+  package init() {}
+
+  /// Places of which nobody knows whose they were.
+  package var unknownLosses: Int {
+    found.damage.count { $0.effect == .unknownLost || $0.effect == .segmentLost }
+  }
+}
+
+extension Engine {
+  /// Sets every segment with damage aside in `quarantine/`, unless a living writer has it, after what counts
+  /// in it was copied. With `isDryRun` nothing is written; then the store may be open read-only.
+  ///
+  /// Waits for a compactor of the same directory. A crash, or an error, at any moment leaves everything that
+  /// counts as it was; another run goes on.
+  package func repair(
+    isDryRun: Bool = false, progress: @escaping (UInt64, UInt64) -> Void = { _, _ in }
+  ) throws(StoreError) -> RepairReport {
+    guard !isDryRun else { return try repair(with: nil, progress) }
+    guard !isReadOnly else { throw .readOnly(path: path) }
+    let compactor = try waitForCompactor(Compactor.Control())
+    defer { compactor.finish() }
+    try compactor.clearAway()
+    return try repair(with: compactor, progress)
+  }
+
+  private func repair(
+    with compactor: Compactor?, _ progress: @escaping (UInt64, UInt64) -> Void
+  ) throws(StoreError) -> RepairReport {
+    var report = RepairReport()
+    let findings: [Finding]
+    (report.found, findings) = try verifying(.payloads, progress)
+    report.errors = report.found.unread
+    report.lost = try giveUp(findings).sorted()
+    var salvaged: Set<Fingerprint> = []
+    for finding in findings where !finding.damage.isEmpty {
+      guard let compactor else {
+        salvaged.formUnion(try livingKeys(in: finding.name.id))
+        report.left += finding.damage
+        continue
+      }
+      do throws(StoreError) {
+        guard try compactor.setAside(finding) else {
+          report.left += finding.damage
+          continue
+        }
+      } catch {
+        report.errors.append(error)
+        report.left += finding.damage
+      }
+    }
+    if let done = compactor?.report {
+      report.quarantined = done.quarantined
+      salvaged = done.salvaged
+    }
+    report.salvaged = try withFreshCatalog { catalog in
+      // Of a removal that was copied, or a mark, there is no entry.
+      salvaged.filter { !catalog.index.places(of: $0).isEmpty }
+    }.sorted()
+    return report
+  }
+
+  /// Takes the records that are damaged out of the running. Gives the keys of those that filled a slot and
+  /// of which there is no copy.
+  private func giveUp(_ findings: [Finding]) throws(StoreError) -> Set<Fingerprint> {
+    try withFreshCatalog { catalog throws(StoreError) in
+      var lost: [(key: Fingerprint, place: Place)] = []
+      for finding in findings {
+        for damage in finding.damage { catalog.report(damage) }
+        guard let segment = catalog.segments[finding.name.id] else { continue }
+        for (header, offset) in finding.damagedRecords {
+          let places = catalog.index.places(of: header.key).map(\.place)
+          if let place = places.first(where: {
+            $0.segment == segment.number && $0.offset == offset
+          }) {
+            lost.append((header.key, place))
+          }
+          guard let place = catalog.place(of: header, at: offset, in: segment.number) else {
+            continue
+          }
+          catalog.noteUnreadable(place, key: header.key, what: "payload is not what was written")
+        }
+      }
+      try catalog.refresh()
+      return Set(
+        lost.filter { key, place in
+          !catalog.index.places(of: key).contains { $0.place.isCopy(of: place) }
+        }.map(\.key))
+    }
+  }
+
+  private func livingKeys(in id: SegmentID) throws(StoreError) -> Set<Fingerprint> {
+    try withFreshCatalog { catalog in
+      guard let segment = catalog.segments[id] else { return [] }
+      var keys: Set<Fingerprint> = []
+      catalog.index.forEachKey { key, places in
+        if places.contains(where: { $0.place.segment == segment.number }) { keys.insert(key) }
+      }
+      return keys
+    }
+  }
+}
+
+extension Compactor {
+  /// Copies what counts in a segment with damage, and sets it aside; false if its writer lives.
+  fileprivate func setAside(_ finding: Engine.Finding) throws(StoreError) -> Bool {
+    let id = finding.name.id
+    let isClosed = try engine.withFreshCatalog { catalog in
+      catalog.segments[id].map { segment in
+        catalog.closedSegments.contains { $0.id == segment.id }
+      }
+    }
+    if finding.isLost { return try quarantineUnread(finding.name) }
+    guard isClosed ?? false else { return false }
+    try merge([id])
+    return true
+  }
+}
+
+extension Place {
+  /// Whether both are the same record, in different places.
+  fileprivate func isCopy(of other: Place) -> Bool {
+    stamp == other.stamp && originSegment == other.originSegment
+      && originNumber == other.originNumber
+  }
+}
