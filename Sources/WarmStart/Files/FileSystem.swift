@@ -73,6 +73,8 @@ package protocol File: AnyObject, Sendable {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int
   /// Tells that these bytes will be read soon, from front to back; nothing depends on it.
   func willRead(_ range: Range<UInt64>)
+  /// Where, from `offset` on, the next byte may be that is not in a hole, which reads as zeros.
+  func nextData(from offset: UInt64) -> UInt64
   /// Writes all of the bytes at `offset`.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
   /// Puts the content, and what of the metadata is needed to read it, on stable storage.
@@ -88,6 +90,7 @@ package enum LockKind: Sendable { case shared, exclusive }
 
 extension File {
   package func willRead(_ range: Range<UInt64>) {}
+  package func nextData(from offset: UInt64) -> UInt64 { offset }
 
   /// Reads exactly `count` bytes at `offset`, or nil if the file ends before.
   package func read(_ count: Int, at offset: UInt64) throws(FileError) -> [UInt8]? {

@@ -241,6 +241,13 @@ final class POSIXFile: File, @unchecked Sendable {
     return done
   }
 
+  func nextData(from offset: UInt64) -> UInt64 {
+    // The position that this moves is used by nobody.
+    let next = lseek(descriptor.number, off_t(clamping: offset), SEEK_DATA)
+    if next >= 0 { return UInt64(next) }
+    return errno == ENXIO ? .max : offset
+  }
+
   func willRead(_ range: Range<UInt64>) {
     _ = posix_fadvise(
       descriptor.number, off_t(clamping: range.lowerBound),
