@@ -48,7 +48,7 @@ kill-test: deps
 # simulated lives and of the repairs. A sanitizer that found something makes the run fail, whatever the
 # tests say.
 SCALED = WARMSTART_EVERY=37 WARMSTART_KILLS=10 WARMSTART_COMPACTOR_KILLS=10 WARMSTART_SEEDS=200 \
-  WARMSTART_REPAIRS=30
+  WARMSTART_REPAIRS=30 SWIFT_BACKTRACE=enable=no
 
 test-asan: deps
 	$(SWIFT) build --build-tests --sanitize address --scratch-path .build-asan

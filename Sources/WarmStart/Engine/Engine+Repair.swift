@@ -48,7 +48,7 @@ extension Engine {
   ) throws(StoreError) -> RepairReport {
     var report = RepairReport()
     let findings: [Finding]
-    (report.found, findings) = try verifying(.payloads, progress)
+    (report.found, findings) = try verifying(.payloads, Self.verifyingThreads, progress)
     report.errors = report.found.unread
     report.lost = try giveUp(findings).sorted()
     var salvaged: Set<Fingerprint> = []

@@ -40,15 +40,17 @@ extension Engine {
     var isLost: Bool
   }
 
-  /// Verifies every segment; `progress` hears of the bytes done and of all bytes, one thread at a time.
+  /// Verifies every segment, so many at once; `progress` hears of the bytes done and of all bytes, one thread
+  /// at a time.
   package func verify(
-    _ depth: Depth, progress: @escaping (UInt64, UInt64) -> Void = { _, _ in }
+    _ depth: Depth, atOnce: Int = verifyingThreads,
+    progress: @escaping (UInt64, UInt64) -> Void = { _, _ in }
   ) throws(StoreError) -> VerificationReport {
-    try verifying(depth, progress).report
+    try verifying(depth, atOnce, progress).report
   }
 
   func verifying(
-    _ depth: Depth, _ progress: @escaping (UInt64, UInt64) -> Void
+    _ depth: Depth, _ atOnce: Int, _ progress: @escaping (UInt64, UInt64) -> Void
   ) throws(StoreError) -> (report: VerificationReport, findings: [Finding]) {
     let all = try StoreError.wrapping { () throws(FileError) in
       try directory.list(limit: Catalog.nameLimit)
@@ -56,7 +58,7 @@ extension Engine {
     let names = Self.segments(among: all)
     let total = try statistics().totalBytes
     let results = VerificationResults(host.threads.makeLock(), total: total, progress)
-    host.threads.forEach(names, atOnce: Self.verifyingThreads) { [self] name in
+    host.threads.forEach(names, atOnce: atOnce) { [self] name in
       do throws(StoreError) {
         guard let (name, file) = try open(name) else { return }
         var read: UInt64 = 0
@@ -74,7 +76,7 @@ extension Engine {
   }
 
   /// More gain nothing where there is one disk.
-  private static let verifyingThreads = 2
+  package static let verifyingThreads = 2
   private static let mostForeign = 1000
 
   private static func segments(among names: [String]) -> [SegmentName] {
