@@ -42,7 +42,7 @@ struct EntryReport {
     object.add("payloadBytes", header.rawLength)
     object.add("storedBytes", header.storedLength)
     object.add("codec", header.codec.name)
-    object.add("producer", header.producer)
+    object.add("producer", header.producer.isEmpty ? nil : header.producer)
     object.add("slots", slots)
     object.add("segment", listed.segment)
     object.add("offset", listed.record.offset)

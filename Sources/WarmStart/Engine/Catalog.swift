@@ -184,7 +184,22 @@ final class Catalog {
       }
       for name in all { if let name = SegmentName(name) { found.insert(name) } }
     }
-    return found.sorted { ($0.id, $0.phase.rawValue) < ($1.id, $1.phase.rawValue) }
+    return withoutImpostors(
+      found.sorted { ($0.id, $0.phase.rawValue) < ($1.id, $1.phase.rawValue) })
+  }
+
+  /// What is no file of a store takes the place of none.
+  private func withoutImpostors(_ names: [SegmentName]) -> [SegmentName] {
+    names.enumerated().filter { index, name in
+      // The log of the same segment comes right before.
+      guard name.phase == .sealed, index > 0,
+        names[index - 1] == SegmentName(id: name.id, phase: .log)
+      else { return true }
+      do throws(FileError) { _ = try directory.open(name.description) } catch {
+        return !error.isForeign
+      }
+      return true
+    }.map(\.element)
   }
 
   private func adopt(_ names: [SegmentName], strict: Bool) throws(Interruption) {

@@ -8,6 +8,14 @@ extension Engine {
     package var record: FoundRecord
     package var segment: String
     package var slots: Slots
+
+    private var order: (UInt64, Origin) { (record.header.stamp, record.header.origin) }
+    fileprivate func isCopy(of other: Listed) -> Bool { order == other.order }
+
+    /// The newest first; of copies that which fills a slot.
+    fileprivate func comes(before other: Listed) -> Bool {
+      isCopy(of: other) ? !slots.isEmpty && other.slots.isEmpty : order > other.order
+    }
   }
 
   /// Every key that lives and has an entry, in the order of the fingerprints.
@@ -39,13 +47,11 @@ extension Engine {
             }
             return Listed(record: record, segment: segment.name, slots: place?.slots ?? [])
           }
-          .sorted {
-            ($0.record.header.stamp, $0.record.header.origin)
-              > ($1.record.header.stamp, $1.record.header.origin)
-          }
-        // A compaction that was cut short leaves a record and its copy.
+          .sorted { $0.comes(before: $1) }
+        // A compaction that was cut short leaves a record and its copy, and so does whoever puts the files of
+        // two stores together. The one that fills a slot stands for both.
         let single = entries.enumerated().filter { index, entry in
-          index == 0 || entry.record.header.origin != entries[index - 1].record.header.origin
+          index == 0 || !entry.isCopy(of: entries[index - 1])
         }
         return entries.isEmpty ? nil : single.map(\.element)
       }

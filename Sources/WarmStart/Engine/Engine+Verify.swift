@@ -96,7 +96,8 @@ extension Engine {
 
   /// A segment under the name that it has by now; nil if it is gone.
   private func open(_ name: SegmentName) throws(StoreError) -> (SegmentName, any File)? {
-    for phase in [name.phase, .sealed] {
+    // Where something that is no file has the name of the sealed one, the log counts.
+    for phase in [name.phase, .sealed, .log] {
       let name = SegmentName(id: name.id, phase: phase)
       do throws(FileError) { return (name, try directory.open(name.description)) } catch {
         if !error.isStale, !error.isForeign { throw .file(error) }

@@ -40,7 +40,7 @@ extension Merge {
       case .record(let record):
         body(record.header.key)
         offset = record.end
-      case .unknown(let length), .impossible(let length, _): offset += length
+      case .unknown(let length, _), .impossible(let length, _): offset += length
       case .beyond, .nothing:
         offset = try scanner.nextHeader(from: offset + 8) ?? range.upperBound
       }

@@ -46,7 +46,8 @@ struct Replay {
         replay.records.append(record)
         replay.syncedBytes = max(replay.syncedBytes, record.header.syncedBytes)
         offset = record.end
-      case .unknown(let length):
+      case .unknown(let length, let syncedBytes):
+        replay.syncedBytes = max(replay.syncedBytes, syncedBytes)
         offset += length
       case .impossible(let length, let why):
         gaps.append(Gap(range: offset..<offset + length, what: why))

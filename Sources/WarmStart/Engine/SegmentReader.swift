@@ -36,7 +36,8 @@ struct SegmentReader {
           list.span.bytes, count: found.replaced, salt: header.salt)
       } catch {
         damage.append(place(UInt64(start), UInt64(list.count), try reason(error)))
-        return (footer?.header, damage)
+        // Without any list the records count; what they replaced does too, where it is still there.
+        return (footer?.header ?? header, damage)
       }
     }
     return (header, damage)

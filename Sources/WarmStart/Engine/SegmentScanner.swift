@@ -40,7 +40,7 @@ final class SegmentScanner {
     /// A record, with its header.
     case record(FoundRecord)
     /// A record of an optional kind that this version does not know, to be skipped.
-    case unknown(length: UInt64)
+    case unknown(length: UInt64, syncedBytes: UInt64)
     /// An intact header that says impossible things, about a record of this length.
     case impossible(length: UInt64, why: String)
     /// A record that reaches beyond the end: in a log that grows, one that is being written.
@@ -63,7 +63,10 @@ final class SegmentScanner {
       let header = try RecordHeader.decode(whole.bytes, offset: offset, salt: salt)
       return .record(FoundRecord(header: header, offset: offset, length: length))
     } catch {
-      if prefix.kind >= 0x80 { return .unknown(length: length) }
+      if prefix.kind >= 0x80 {
+        let synced = RecordHeader.syncedBytes(whole.bytes)
+        return synced <= offset ? .unknown(length: length, syncedBytes: synced) : .nothing
+      }
       guard case .malformed(let why) = error else { return .nothing }
       return .impossible(length: length, why: why)
     }

@@ -220,7 +220,7 @@ package struct Footer: Sendable {
       detail: span, at: trailer.detailOffset + index * FooterEntry.detailLength)
     guard Int(entry.producer) < producers.count, Int(entry.origin) < origins.count,
       Int(entry.run) < textOffsets.count, Int(entry.label) < textOffsets.count,
-      entry.stamp < FormatLimits.stamp,
+      entry.stamp > 0, entry.stamp < FormatLimits.stamp,
       entry.storedLength <= FormatLimits.payload, entry.objective?.isFinite ?? true,
       (RecordHeader.length(texts: 0)...RecordHeader.longest).contains(entry.headerLength),
       entry.offset >= header.recordsStart,

@@ -243,9 +243,12 @@ extension RecordHeader {
     (runID, producer, label) = (texts[0], texts[1], texts[2])
   }
 
+  /// What an intact header, of whatever kind, says of how far its segment was on stable storage.
+  static func syncedBytes(_ bytes: RawSpan) -> UInt64 { bytes.u64(56) }
+
   /// Refuses what no writer of this format writes.
   package func check() throws(FormatError) {
-    guard stamp < FormatLimits.stamp else { throw .malformed("stamp out of range") }
+    guard stamp > 0, stamp < FormatLimits.stamp else { throw .malformed("stamp out of range") }
     guard producer.utf8.count <= FormatLimits.producer, label.utf8.count <= FormatLimits.label
     else {
       throw .malformed("text too long")
@@ -257,11 +260,12 @@ extension RecordHeader {
     if codec == .stored, storedLength != rawLength || storedChecksum != rawChecksum {
       throw .malformed("stored payload with two lengths or checksums")
     }
+    guard rawLength > 0 || codec == .stored else { throw .malformed("empty payload with a codec") }
     if kind.isEntry {
       guard RunID(runID) != nil else { throw .malformed("run id") }
     } else {
       guard runID.isEmpty || RunID(runID) != nil else { throw .malformed("run id") }
-      guard rawLength == 0, codec == .stored else { throw .malformed("\(kind) with a payload") }
+      guard rawLength == 0, rawChecksum == 0 else { throw .malformed("\(kind) with a payload") }
     }
   }
 }

@@ -1,0 +1,68 @@
+// Segments of which more than one part is damaged, and names that are taken by what is no file.
+
+import Glibc
+import TestSupport
+import Testing
+import WarmStart
+
+@Suite struct TwofoldDamageTests {
+  private let directory = TemporaryDirectory()
+  private var path: String { directory.appending("store") }
+  private let key = Fingerprint(words: (1, 2, 3, 4))
+
+  private func segments() -> [String] { listing(path).filter { SegmentName($0) != nil } }
+
+  private func fill(_ count: Int) throws {
+    for number in 0..<count {
+      let store = try WarmStartStore.open(at: path)
+      try store.save([UInt8(number)], for: key, objective: -Double(number))
+      try store.save([7], for: Fingerprint(words: (UInt64(number), 0, 0, 9)))
+      try store.close()
+    }
+  }
+
+  @Test func withoutItsListAndItsFooterASegmentIsReadByItsRecords() throws {
+    try fill(3)
+    let compacting = try WarmStartStore.open(at: path)
+    try compacting.compact()
+    try compacting.close()
+    let name = "\(path)/" + segments()[0]
+    var bytes = contents(name)
+    #expect(bytes[128..<132] != [0x57, 0x52, 0x45, 0x63])
+    // The list of replaced segments, and the trailer.
+    bytes[130] ^= 1
+    bytes[bytes.count - 60] ^= 1
+    write(bytes, to: name)
+    let store = try WarmStartStore.open(at: path)
+    #expect(try store.lookup(key)?.payload == [2])
+    #expect(try store.verify().damage.count >= 2)
+    let report = try store.engine().repair()
+    #expect(report.quarantined.count == 1 && report.lost.isEmpty)
+    #expect(try store.lookup(key)?.payload == [2])
+    #expect(try store.verify().damage.isEmpty)
+  }
+
+  @Test(arguments: [true, false]) func whatIsNoFileTakesTheNameOfNoLog(isLink: Bool) throws {
+    let writer = try WarmStartStore.open(at: path)
+    try writer.save([7], for: key)
+    let log = segments()[0]
+    let sealed = "\(path)/" + log.replacing(".log", with: ".seg")
+    if isLink { symlink("/etc/passwd", sealed) } else { mkdir(sealed, 0o700) }
+    let reader = try WarmStartStore.openReadOnly(at: path)
+    #expect(try reader.lookup(key)?.payload == [7])
+    #expect(try reader.verify().segments == 1)
+    try? writer.close()
+  }
+
+  @Test func aStampOfNothingIsNone() throws {
+    var header = RecordHeader(
+      kind: .checkpoint, stamp: 0, writeTime: 1,
+      origin: Origin(segment: SegmentID(creation: 1, random: 1), number: 0), key: key, number: 0)
+    header.runID = "run"
+    #expect(throws: FormatError.self) { try header.check() }
+    header.stamp = 1
+    #expect(throws: Never.self) { try header.check() }
+    header.codec = .lz4
+    #expect(throws: FormatError.self) { try header.check() }
+  }
+}
