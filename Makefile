@@ -44,10 +44,10 @@ kill-test: deps
 	WARMSTART_KILLS=$(KILLS) $(SWIFT) test --skip-build --disable-xctest $(OPTIMISED) \
 	  --filter aKilledWriterLosesNothing
 
-# What takes an hour under a sanitizer is scaled down: every 37th bit flipped, ten kills, a tenth of the
+# What takes an hour under a sanitizer is scaled down: every 37th bit flipped, ten kills, a few of the
 # simulated lives and of the repairs. A sanitizer that found something makes the run fail, whatever the
 # tests say.
-SCALED = WARMSTART_EVERY=37 WARMSTART_KILLS=10 WARMSTART_COMPACTOR_KILLS=10 WARMSTART_SEEDS=200 \
+SCALED = WARMSTART_EVERY=37 WARMSTART_KILLS=10 WARMSTART_COMPACTOR_KILLS=10 WARMSTART_SEEDS=30 \
   WARMSTART_REPAIRS=30 SWIFT_BACKTRACE=enable=no
 
 test-asan: deps
