@@ -32,8 +32,8 @@ let package = Package(
       ],
       cSettings: [.define("_GNU_SOURCE")],
       swiftSettings: strict),
-    .executableTarget(
-      name: "warmstart",
+    .target(
+      name: "WarmStartTool",
       dependencies: [
         "WarmStart",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -41,6 +41,9 @@ let package = Package(
       ],
       path: "Tools/warmstart",
       exclude: ["warmstart.1"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "warmstart", dependencies: ["WarmStartTool"], path: "Tools/program",
       swiftSettings: strict),
     .target(name: "CO2Model", path: "Examples/co2-gam/Model", swiftSettings: strict),
     .executableTarget(
