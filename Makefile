@@ -2,6 +2,7 @@
 # make test      runs every test
 # make test-asan, make test-tsan   the same under the address and the thread sanitizer
 # make simulate  simulated lives of a store on a disk that fails (SEEDS, 100000)
+# make fuzz      a minute of fuzzing for each target; see Fuzz/README.md
 # make lint      formatting, and that no layer looks upward
 # make bench     prints what the store costs beside the bare disk
 # make install   the program `warmstart`, its page and completions (PREFIX, DESTDIR)
@@ -13,7 +14,7 @@ LZ4_HEADER ?= /usr/include/lz4.h
 SEEDS ?= 100000
 KILLS ?= 1000
 
-.PHONY: all demo test kill-test simulate test-asan test-tsan lint bench install clean deps
+.PHONY: all demo test kill-test simulate fuzz test-asan test-tsan lint bench install clean deps
 
 all: deps
 	$(SWIFT) build -c release --product warmstart
@@ -66,8 +67,11 @@ simulate: deps
 	$(SWIFT) build -c release --product simulate
 	"$$($(SWIFT) build -c release --show-bin-path)/simulate" --seeds $(SEEDS)
 
+fuzz: deps
+	Fuzz/run all 60
+
 lint: deps
-	$(SWIFT) format lint --strict -r Package.swift Sources Tools Tests Examples Benchmarks
+	$(SWIFT) format lint --strict -r Package.swift Sources Tools Tests Examples Benchmarks Fuzz
 	Tools/check-layers
 
 bench: deps
@@ -84,4 +88,4 @@ install: deps
 	"$$program" --generate-completion-script fish > $$share/fish/vendor_completions.d/warmstart.fish
 
 clean:
-	rm -rf .build .build-test .build-asan .build-tsan demo-out
+	rm -rf .build .build-test .build-asan .build-tsan .build-fuzz demo-out

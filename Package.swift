@@ -13,6 +13,7 @@ let package = Package(
     .library(name: "WarmStart", targets: ["WarmStart"]),
     .executable(name: "warmstart", targets: ["warmstart"]),
     .executable(name: "co2-gam", targets: ["co2-gam"]),
+    .library(name: "FuzzTargets", targets: ["FuzzTargets"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
@@ -32,8 +33,8 @@ let package = Package(
       ],
       cSettings: [.define("_GNU_SOURCE")],
       swiftSettings: strict),
-    .executableTarget(
-      name: "warmstart",
+    .target(
+      name: "WarmStartTool",
       dependencies: [
         "WarmStart",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -41,6 +42,9 @@ let package = Package(
       ],
       path: "Tools/warmstart",
       exclude: ["warmstart.1"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "warmstart", dependencies: ["WarmStartTool"], path: "Tools/program",
       swiftSettings: strict),
     .target(name: "CO2Model", path: "Examples/co2-gam/Model", swiftSettings: strict),
     .executableTarget(
@@ -65,6 +69,14 @@ let package = Package(
     .executableTarget(
       name: "simulate", dependencies: ["Simulation"], path: "Tests/Programs/simulate",
       swiftSettings: strict),
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "WarmStart", "WarmStartTool", "Simulation", "TestSupport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
+      path: "Fuzz/Targets", swiftSettings: strict),
     .testTarget(
       name: "SimulationTests", dependencies: ["Simulation", "WarmStart", "TestSupport"],
       swiftSettings: strict),
@@ -86,6 +98,9 @@ let package = Package(
         "WarmStart", "TestSupport", "warmstart", .product(name: "Crypto", package: "swift-crypto"),
       ],
       resources: [.copy("Fixtures")], swiftSettings: strict),
+    .testTarget(
+      name: "FuzzTests", dependencies: ["FuzzTargets", "Simulation", "WarmStart", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(name: "CO2Tests", dependencies: ["CO2Model", "co2-gam"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -66,6 +66,9 @@ package final class SimulatedProcess: @unchecked Sendable {
   let mayWrite: Bool
   /// Errors that its calls met.
   var errors = 0
+  /// Flushes and closes that were called, and those of them that have not returned.
+  var vouchesBegun = 0
+  var vouchesUnderWay = 0
   /// Hears of every error that one of its calls meets.
   var onError: () -> Void = {}
   /// Hears of a sync of a file that failed.
@@ -303,7 +306,12 @@ package final class Machine: @unchecked Sendable {
 
   func noteOperation() { counts.operations += 1 }
 
-  func finish() { counts.switches = scheduler.switches }
+  /// Nobody works on the machine any more.
+  package func finish() {
+    counts.switches = scheduler.switches
+    // Each refers to the machine.
+    processes = []
+  }
 
   func note(_ a: UInt64, _ b: UInt64, _ c: UInt64) {
     let thread = UInt64(scheduler.current.number)

@@ -1,16 +1,16 @@
 // The simulated disk as the store sees it: the file system, directories and open files of one process.
 
 import Glibc
-import WarmStart
+package import WarmStart
 
 /// The one directory of the simulated disk.
-struct SimulatedFileSystem: FileSystem {
-  static let path = "/store"
+package struct SimulatedFileSystem: FileSystem {
+  package static let path = "/store"
   private let process: SimulatedProcess
 
   init(_ process: SimulatedProcess) { self.process = process }
 
-  func openDirectory(_ path: String) throws(FileError) -> any Directory {
+  package func openDirectory(_ path: String) throws(FileError) -> any Directory {
     let machine = process.machine
     try machine.call(.openDirectory, process, path) { () throws(FileError) in
       guard machine.disk.exists, path == Self.path else {
@@ -20,7 +20,7 @@ struct SimulatedFileSystem: FileSystem {
     return SimulatedDirectory(process)
   }
 
-  func createDirectory(
+  package func createDirectory(
     _ path: String, permissions: Permissions
   ) throws(FileError) -> any Directory {
     let machine = process.machine
@@ -32,7 +32,7 @@ struct SimulatedFileSystem: FileSystem {
     return try openDirectory(path)
   }
 
-  func syncName(of path: String) throws(FileError) {
+  package func syncName(of path: String) throws(FileError) {
     let machine = process.machine
     try machine.call(.syncDirectory, process, path) { machine.disk.existsDurably = true }
   }

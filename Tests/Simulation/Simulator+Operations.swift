@@ -140,10 +140,16 @@ extension Simulator {
     _ body: (WarmStartStore) throws(StoreError) -> Void
   ) {
     let start = machine.moment()
+    process.vouchesBegun += 1
+    process.vouchesUnderWay += 1
+    let (begun, wasAlone) = (process.vouchesBegun, process.vouchesUnderWay == 1)
+    defer { process.vouchesUnderWay -= 1 }
     do throws(StoreError) {
       try body(slot.store!)
-      if !process.isDead {
-        model.drained(process.number, since: start, at: machine.moment())
+      guard !process.isDead else { return }
+      model.drained(process.number, since: start, at: machine.moment())
+      // A failure is told once: of two at a time that may be the other's.
+      if process.errors == 0 || wasAlone && process.vouchesBegun == begun {
         model.flushed(process.number, since: start)
       }
     } catch {

@@ -28,22 +28,37 @@ package final class Simulator: @unchecked Sendable {
   package static func run(
     seed: UInt64, mutant: Mutant? = nil, log: ((String) -> Void)? = nil
   ) -> Outcome {
-    let simulator = Simulator(seed: seed, mutant: mutant)
+    let dice = Dice(seed)
+    return run(Simulator(seed: seed, dice: dice, gate: dice, mutant: mutant), log)
+  }
+
+  /// Runs a life that bytes decide, which somebody mutates. The first says how many of the others, in parts
+  /// of 256, decide what is done, until they are used up; the rest decides what goes wrong meanwhile and who
+  /// runs.
+  package static func run(bytes: [UInt8], log: ((String) -> Void)? = nil) -> Outcome {
+    let rest = bytes.dropFirst()
+    let steps = rest.prefix(1 + rest.count * Int(bytes.first ?? 0) / 256)
+    let gate = Dice(bytes: rest.dropFirst(steps.count))
+    return run(Simulator(seed: 0, dice: Dice(bytes: steps), gate: gate, mutant: nil), log)
+  }
+
+  private static func run(_ simulator: Simulator, _ log: ((String) -> Void)?) -> Outcome {
     simulator.log = log
     simulator.run()
     let machine = simulator.machine
     machine.finish()
     return Outcome(
-      seed: seed, failure: machine.failure, counts: machine.counts, digest: machine.digest)
+      seed: simulator.seed, failure: machine.failure, counts: machine.counts,
+      digest: machine.digest)
   }
 
-  private init(seed: UInt64, mutant: Mutant?) {
+  private init(seed: UInt64, dice: Dice, gate: Dice, mutant: Mutant?) {
     self.seed = seed
     self.mutant = mutant
-    dice = Dice(seed)
+    self.dice = dice
     circumstances = Circumstances(dice)
     machine = Machine(
-      dice: dice, switchesOnceIn: circumstances.switchesOnceIn, wall: circumstances.wall)
+      dice: gate, switchesOnceIn: circumstances.switchesOnceIn, wall: circumstances.wall)
     machine.faults = circumstances.faults
     slots = (0..<circumstances.processes).map { Slot(number: $0) }
     machine.scheduler.onDeadlock = { what in preconditionFailure("seed \(seed): \(what)") }
@@ -57,7 +72,7 @@ package final class Simulator: @unchecked Sendable {
       tell("crash")
       if let wrong = audit.run(&model, afterCrash: true) { machine.fail("after a crash: \(wrong)") }
     }
-    for _ in 0..<circumstances.rounds {
+    for _ in 0..<circumstances.rounds where !dice.isUsedUp {
       round()
       for slot in slots where slot.process?.isDead == true { leave(slot) }
       guard machine.failure == nil else { break }
@@ -81,6 +96,7 @@ package final class Simulator: @unchecked Sendable {
   private func work(_ slot: Slot) {
     for _ in 0..<dice.within(1...circumstances.steps) {
       guard machine.failure == nil else { return }
+      if dice.isUsedUp { break }
       step(slot)
       if slot.process?.isDead == true { leave(slot) }
     }

@@ -4,7 +4,7 @@ import Glibc
 import WarmStart
 
 /// How a verb ended.
-enum ExitStatus {
+package enum ExitStatus {
   case done
   case noSuchKey
   case wrongUsage
@@ -40,7 +40,7 @@ enum ExitStatus {
 }
 
 /// Why a verb could not do what it was asked.
-struct Failure: Error {
+package struct Failure: Error {
   var status: ExitStatus
   /// What, where and why, without the program's name.
   var message: String

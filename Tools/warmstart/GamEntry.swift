@@ -3,7 +3,7 @@
 
 import Crypto
 import FoundationEssentials
-import WarmStart
+package import WarmStart
 
 /// What the JSON of an entry says. What is absent is its zero.
 private struct GamHeader: Decodable {
@@ -59,16 +59,16 @@ private struct GamHeader: Decodable {
 }
 
 /// An entry whose files are whole.
-struct GamEntry {
+package struct GamEntry {
   /// What is written of it.
-  let draft: Draft
+  package let draft: Draft
   /// Its stamp: its time.
-  let stamp: UInt64
+  package let stamp: UInt64
   /// When it was looked up, nanoseconds since 1970; 0 for never.
-  let lookedUp: UInt64
+  package let lookedUp: UInt64
   /// When it was saved or looked up last, nanoseconds since 1970.
-  let lastUse: UInt64
-  let payloadBytes: Int
+  package let lastUse: UInt64
+  package let payloadBytes: Int
   private let checksum: Fingerprint
 
   private static let jsonLimit = 64 << 10
@@ -76,7 +76,7 @@ struct GamEntry {
   private static let timeLimit = FormatLimits.stamp / 2
 
   /// Reads the JSON of a run, and all of the payload, and checks both.
-  init(
+  package init(
     key: Fingerprint, run: RunID, in folder: GamFolder, payloadLimit: Int
   ) throws(GamFlaw) {
     let header = try Self.header(of: run, in: folder)
@@ -145,7 +145,7 @@ struct GamEntry {
   }
 
   /// The payload, read anew.
-  func payload(in folder: GamFolder) throws(GamFlaw) -> [UInt8] {
+  package func payload(in folder: GamFolder) throws(GamFlaw) -> [UInt8] {
     let file = try openPayload(in: folder)
     let bytes = try GamFlaw.wrapping { () throws(Failure) in
       try file.readAll(limit: payloadBytes)

@@ -8,7 +8,7 @@ import Glibc
 import WarmStart
 
 /// Why something in a folder of the ancestor is not taken over.
-struct GamFlaw: Error {
+package struct GamFlaw: Error {
   /// What is wrong, without the place.
   var what: String
 
@@ -21,7 +21,7 @@ struct GamFlaw: Error {
 }
 
 /// An open folder.
-final class GamFolder {
+package final class GamFolder {
   /// For messages.
   let path: String
   private let descriptor: Int32
@@ -31,7 +31,7 @@ final class GamFolder {
   static let nameLimit = 1 << 16
 
   /// Opens the folder of all keys.
-  init(path: String) throws(Failure) {
+  package init(path: String) throws(Failure) {
     self.path = path
     descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor < 0 else { return }
@@ -40,7 +40,7 @@ final class GamFolder {
   }
 
   /// Opens the folder of one key.
-  init(_ name: String, in parent: GamFolder) throws(GamFlaw) {
+  package init(_ name: String, in parent: GamFolder) throws(GamFlaw) {
     path = parent.pathOf(name)
     descriptor = openat(
       parent.descriptor, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)

@@ -1,14 +1,17 @@
 // One JSON object on one line.
 
 /// An object that is written as its members are added, in their order.
-struct JSONObject {
+package struct JSONObject {
   private var members = ""
 
+  /// Without a member.
+  package init() {}
+
   /// The object, without the end of the line.
-  var text: String { "{" + members + "}" }
+  package var text: String { "{" + members + "}" }
 
   /// Adds a string, or null.
-  mutating func add(_ name: String, _ value: String?) {
+  package mutating func add(_ name: String, _ value: String?) {
     add(name, json: value.map(Self.quoted))
   }
 
@@ -18,7 +21,7 @@ struct JSONObject {
   }
 
   /// Adds a finite number, in as many digits as it takes to read the same one back, or null.
-  mutating func add(_ name: String, _ value: Double?) {
+  package mutating func add(_ name: String, _ value: Double?) {
     add(name, json: value.flatMap { $0.isFinite ? $0.description : nil })
   }
 

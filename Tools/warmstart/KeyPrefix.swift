@@ -1,15 +1,15 @@
 // Keys as they are typed: 64 digits, or as many of the first as tell one key from the others.
 
 import ArgumentParser
-import WarmStart
+package import WarmStart
 
 /// The first digits of a key, or all of them.
-struct KeyPrefix: Equatable {
+package struct KeyPrefix: Equatable {
   /// Lowercase hexadecimal digits, 1 to 64.
-  let digits: String
+  package let digits: String
 
   /// Refuses what no key begins with.
-  init(_ text: String) throws {
+  package init(_ text: String) throws {
     guard (1...64).contains(text.utf8.count), text.utf8.allSatisfy(Self.isDigit) else {
       throw ValidationError("a key is 64 hexadecimal digits, or the first of them")
     }
@@ -17,10 +17,10 @@ struct KeyPrefix: Equatable {
   }
 
   /// The key, if all its digits are there.
-  var complete: Fingerprint? { Fingerprint(digits) }
+  package var complete: Fingerprint? { Fingerprint(digits) }
 
   /// The key among `keys`, which are in order, that this is or that begins so.
-  func key(among keys: [Fingerprint], in path: String) throws(Failure) -> Fingerprint {
+  package func key(among keys: [Fingerprint], in path: String) throws(Failure) -> Fingerprint {
     let low = padded(with: "0")
     let high = padded(with: "f")
     let start = keys.partitioningIndex { $0 >= low }

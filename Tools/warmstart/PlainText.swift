@@ -4,7 +4,7 @@
 extension Unicode.Scalar {
   /// Whether it does something other than to stand there: controls, bidirectional marks and other
   /// invisible formatting, and separators of lines.
-  var isInvisible: Bool {
+  package var isInvisible: Bool {
     switch properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator: true
     default: false
@@ -30,7 +30,7 @@ extension Unicode.Scalar {
 
 extension String {
   /// The text with everything invisible written out, as `\u{1B}`.
-  var printable: String {
+  package var printable: String {
     guard unicodeScalars.contains(where: \.isInvisible) else { return self }
     var result = ""
     for scalar in unicodeScalars {
@@ -44,5 +44,5 @@ extension String {
   }
 
   /// Columns that a printable text takes on a terminal.
-  var columns: Int { unicodeScalars.reduce(0) { $0 + $1.columns } }
+  package var columns: Int { unicodeScalars.reduce(0) { $0 + $1.columns } }
 }

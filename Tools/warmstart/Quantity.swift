@@ -4,9 +4,9 @@ import Glibc
 import WarmStart
 
 /// Numbers in words.
-enum Quantity {
+package enum Quantity {
   /// Such as `512 B` or `1.4 MiB`.
-  static func bytes(_ count: UInt64) -> String {
+  package static func bytes(_ count: UInt64) -> String {
     guard count >= 1024 else { return "\(count) B" }
     var value = Double(count)
     var unit = ""
@@ -34,7 +34,7 @@ enum Quantity {
   }
 
   /// Such as `3 s`, `12 min`, `5 h` or `40 d`.
-  static func duration(seconds: Double) -> String {
+  package static func duration(seconds: Double) -> String {
     switch seconds {
     case ..<120: "\(Int(seconds)) s"
     case ..<7200: "\(Int(seconds / 60)) min"
@@ -44,7 +44,7 @@ enum Quantity {
   }
 
   /// The moment in UTC, such as `2024-05-01 12:00:00Z`.
-  static func moment(nanoseconds: UInt64) -> String {
+  package static func moment(nanoseconds: UInt64) -> String {
     var seconds = time_t(nanoseconds / 1_000_000_000)
     var parts = tm()
     gmtime_r(&seconds, &parts)

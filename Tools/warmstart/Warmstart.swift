@@ -1,11 +1,11 @@
 // The program: its verbs, and how each of its ends becomes an exit status and a line.
 
-import ArgumentParser
+package import ArgumentParser
 import Glibc
 
 /// The root command, under which each verb is a subcommand.
-struct Warmstart: ParsableCommand {
-  static let configuration = CommandConfiguration(
+package struct Warmstart: ParsableCommand {
+  package static let configuration = CommandConfiguration(
     commandName: "warmstart",
     abstract: "Looks into WarmStart stores: directories of checkpoints of running model fits.",
     discussion: """
@@ -23,7 +23,9 @@ struct Warmstart: ParsableCommand {
       Compact.self, Import.self, FingerprintFiles.self,
     ])
 
-  func run() throws {
+  package init() {}
+
+  package func run() throws {
     throw ValidationError("which verb? `warmstart --help` lists them")
   }
 }
@@ -34,9 +36,10 @@ protocol Verb: ParsableCommand {
   func perform(_ output: inout ResultStream) throws(Failure) -> ExitStatus
 }
 
-@main
-enum Program {
-  static func main() {
+/// The program, of which the executable is only the beginning.
+package enum Program {
+  /// Does what the arguments of this process say, and ends it.
+  package static func main() {
     StandardStreams.makePresent()
     let arguments = Array(CommandLine.arguments.dropFirst())
     let isFsck = arguments.first { !$0.hasPrefix("-") } == "fsck"

@@ -1,6 +1,7 @@
 // Runs the simulator over many seeds, on all cores:
 //
 //     simulate --seeds 100000 [--from 1] [--mutant NAME] [--verbose] [--shards N]
+//     simulate --input FILE [--verbose]      the bytes of a file decide, as in fuzzing
 //
 // Each shard is a process of its own, so that even a trap tells its seed. The last line counts what
 // happened; the program fails if a seed did, or with --mutant if none did.
@@ -19,10 +20,13 @@ func say(_ line: some StringProtocol) {
     guard let order = Order(Array(CommandLine.arguments.dropFirst())) else {
       say(
         "usage: simulate [--seeds N] [--from SEED] [--mutant NAME] [--verbose] [--shards N]\n"
+          + "       simulate --input FILE [--verbose]\n"
           + "mutants: \(Mutant.allCases.map(\.rawValue).joined(separator: ", "))")
       exit(64)
     }
-    if order.shard != nil || order.isVerbose || order.shards == 1 && order.seeds == 1 {
+    if let input = order.input {
+      order.run(input)
+    } else if order.shard != nil || order.isVerbose || order.shards == 1 && order.seeds == 1 {
       order.run()
     } else {
       var shards = Shards(order)
@@ -38,6 +42,8 @@ struct Order {
   var mutant: Mutant?
   var isVerbose = false
   var shards = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+  /// A file whose bytes decide, instead of seeds.
+  var input: String?
   /// Set in the processes of the shards: which of them this is.
   var shard: Int?
 
@@ -59,6 +65,7 @@ struct Order {
       case "--mutant":
         guard let named = Mutant(rawValue: value) else { return nil }
         mutant = named
+      case "--input": input = value
       case "--shards":
         guard let number = Int(value), number > 0 else { return nil }
         shards = number
@@ -68,6 +75,19 @@ struct Order {
       default: return nil
       }
     }
+  }
+
+  /// Runs the one life that the bytes of a file decide.
+  func run(_ input: String) -> Never {
+    guard let file = fopen(input, "rb") else {
+      say("cannot read \(input)")
+      exit(64)
+    }
+    var bytes = [UInt8](repeating: 0, count: 1 << 20)
+    bytes.removeLast(bytes.count - fread(&bytes, 1, bytes.count, file))
+    let outcome = Simulator.run(bytes: bytes, log: isVerbose ? { say($0) } : nil)
+    say(outcome.failure.map { "failed: \($0)" } ?? "nothing was wrong")
+    exit(outcome.failure == nil ? 0 : 1)
   }
 
   /// Runs the seeds of one shard and says what came of each, a line each.
