@@ -89,8 +89,7 @@ extension Catalog {
 
   /// Segments with damage that leaves no header intact.
   var unreadSegments: [SegmentName] {
-    Set(damage.compactMap { SegmentName($0.segment) }).filter { refused.contains($0.id) }
-      .sorted { $0.id < $1.id }
+    headerless.values.filter { refused.contains($0.id) }.sorted { $0.id < $1.id }
   }
 
   /// The segment is left alone from now on.

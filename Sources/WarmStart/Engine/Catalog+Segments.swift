@@ -65,6 +65,7 @@ extension Catalog {
       if isHeadless { return noteHeadless(name.id) }
     }
     refuse(name.id)
+    headerless[name.id] = name
     for damage in problems { report(damage) }
   }
 

@@ -39,6 +39,8 @@ final class Catalog {
   private var replaced: Set<SegmentID> = []
   /// Segments that cannot be used, so that they are not tried again and again.
   var refused: Set<SegmentID> = []
+  /// Those of them of which no copy of the header is intact.
+  var headerless: [SegmentID: SegmentName] = [:]
   /// Logs of which a power cut left nothing.
   var headless: Set<SegmentID> = []
   /// Keys whose slots must be filled anew from all records.
@@ -228,6 +230,7 @@ final class Catalog {
       self.own = nil
     }
     refused.formIntersection(present.keys)
+    headerless = headerless.filter { refused.contains($0.key) }
     headless.formIntersection(present.keys)
     for segment in segments.values { replaced.formUnion(segment.header.replaced) }
     drop(

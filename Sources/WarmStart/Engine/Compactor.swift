@@ -24,8 +24,6 @@ public struct CompactionReport: Hashable, Sendable {
   public internal(set) var damage: [Damage] = []
   /// Where segments with damage lie now, from the store's directory on.
   public internal(set) var quarantined: [String] = []
-  /// Keys of which something was copied from segments with damage.
-  var salvaged: Set<Fingerprint> = []
 
   /// Nothing of anything.
   public init() {}
@@ -123,13 +121,26 @@ final class Compactor: @unchecked Sendable {
     let names = try StoreError.wrapping { () throws(FileError) in
       try engine.directory.list(limit: Catalog.nameLimit).compactMap { SegmentName($0) }
     }
+    try setHiddenLogsAside(among: names)
     let left = try engine.withFreshCatalog { catalog in catalog.replacedButPresent(among: names) }
+      .filter(isFile)
     guard !left.isEmpty else { return }
     // The name of what replaced them must be there to stay, before they go.
     try StoreError.wrapping { () throws(FileError) in
       try engine.directory.sync()
       for name in left.sorted(by: { $0.id < $1.id }) { try unlinkIfPresent(name.description) }
       try engine.directory.sync()
+    }
+  }
+
+  /// A log beside the sealed segment of the same name, as in a directory that was copied over an older copy of
+  /// itself, is hidden by it. It must not be in force again when the segment goes.
+  private func setHiddenLogsAside(among names: [SegmentName]) throws(StoreError) {
+    let sealed = Set(names.lazy.filter { $0.phase == .sealed }.map(\.id))
+    for name in names where name.phase == .log && sealed.contains(name.id) {
+      // If it has been sealed while the names were listed it is gone.
+      guard isFile(SegmentName(id: name.id, phase: .sealed)) else { continue }
+      _ = try quarantine(name)
     }
   }
 
@@ -145,9 +156,36 @@ final class Compactor: @unchecked Sendable {
     }
   }
 
-  /// Sets a segment aside of which nothing can be read, since no copy of its header is intact; false if a
-  /// living writer has it, or it is gone.
+  /// Whether there is a file of a store under the name.
+  private func isFile(_ name: SegmentName) -> Bool {
+    do throws(FileError) { _ = try engine.directory.open(name.description) } catch {
+      return !error.isForeign && !error.isStale
+    }
+    return true
+  }
+
+  /// Sets a segment aside of which no copy of the header is intact; false if a living writer has it, or it is
+  /// gone, or a later format's.
   func quarantineUnread(_ name: SegmentName) throws(StoreError) -> Bool {
+    do throws(StoreError) {
+      let file = try StoreError.wrapping { () throws(FileError) in
+        try engine.directory.open(name.description)
+      }
+      let inspector = SegmentInspector(file: file, name: name, depth: .structure)
+      try inspector.run()
+      guard inspector.isLost else { return false }
+    } catch {
+      switch error {
+      case .laterFormat: return false
+      case .file(let why) where why.isStale: return false
+      default: throw error
+      }
+    }
+    return try quarantine(name)
+  }
+
+  /// Sets a file of the store aside; false if a living writer has it, or it is gone.
+  private func quarantine(_ name: SegmentName) throws(StoreError) -> Bool {
     do throws(FileError) {
       let file = try engine.directory.open(name.description)
       guard try file.tryLock(.exclusive) else { return false }
@@ -282,8 +320,7 @@ final class Compactor: @unchecked Sendable {
   }
 
   private func count(_ merge: Merge, _ output: MergeOutput?) throws(StoreError) {
-    let damaged = merge.victims.filter(\.isDamaged)
-    let ids = Set(damaged.map(\.source.id))
+    let ids = Set(merge.victims.filter(\.isDamaged).map(\.source.id))
     let damage = try engine.withFreshCatalog { catalog in
       catalog.damage.filter { SegmentName($0.segment).map { ids.contains($0.id) } ?? false }
     }
@@ -294,7 +331,6 @@ final class Compactor: @unchecked Sendable {
       soFar.copiedRecords += output?.recordCount ?? 0
       soFar.copiedBytes += output.map { $0.recordCount == 0 ? 0 : $0.length } ?? 0
       soFar.damage += damage
-      for victim in damaged { soFar.salvaged.formUnion(victim.kept.lazy.map(\.key)) }
     }
   }
 

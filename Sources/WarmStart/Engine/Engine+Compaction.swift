@@ -33,13 +33,13 @@ extension Engine {
         pace: control.pace, progress: { control.progress(min($0, total), total) }))
     defer { compactor.finish() }
     try compactor.clearAway()
-    try compactor.quarantineAllUnread()
     var failures: [StoreError] = []
+    do throws(StoreError) { try compactor.quarantineAllUnread() } catch { failures.append(error) }
     // What a removal covers goes first; then the removal may go too, and outputs may be merged again.
     for _ in 0..<Self.mostPasses {
       let (before, evictions) = try everything()
       let groups = before.everything()
-      failures = compactor.mergeAll(
+      failures += compactor.mergeAll(
         groups.map { $0.map(\.id) }, evicting: evictions,
         atOnce: mergesAtOnce(groups, of: before, evictions))
       guard failures.isEmpty, try plan().promisesMore(than: before) else { break }

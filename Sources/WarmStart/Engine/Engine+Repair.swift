@@ -8,7 +8,7 @@ package struct RepairReport: Sendable {
   package var found = VerificationReport()
   /// Where segments with damage lie now, from the store's directory on.
   package var quarantined: [String] = []
-  /// Keys that have entries in segments with damage, and kept them.
+  /// Keys that have entries that count in segments with damage, and keep them.
   package var salvaged: [Fingerprint] = []
   /// Keys of which an entry that counted is lost.
   package var lost: [Fingerprint] = []
@@ -33,28 +33,30 @@ extension Engine {
   /// Waits for a compactor of the same directory. A crash, or an error, at any moment leaves everything that
   /// counts as it was; another run goes on.
   package func repair(
-    isDryRun: Bool = false, progress: @escaping (UInt64, UInt64) -> Void = { _, _ in }
+    _ depth: Depth = .payloads, isDryRun: Bool = false,
+    progress: @escaping (UInt64, UInt64) -> Void = { _, _ in }
   ) throws(StoreError) -> RepairReport {
-    guard !isDryRun else { return try repair(with: nil, progress) }
+    guard !isDryRun else { return try repair(depth, with: nil, progress) }
     guard !isReadOnly else { throw .readOnly(path: path) }
     let compactor = try waitForCompactor(Compactor.Control())
     defer { compactor.finish() }
     try compactor.clearAway()
-    return try repair(with: compactor, progress)
+    return try repair(depth, with: compactor, progress)
   }
 
   private func repair(
-    with compactor: Compactor?, _ progress: @escaping (UInt64, UInt64) -> Void
+    _ depth: Depth, with compactor: Compactor?, _ progress: @escaping (UInt64, UInt64) -> Void
   ) throws(StoreError) -> RepairReport {
     var report = RepairReport()
     let findings: [Finding]
-    (report.found, findings) = try verifying(.payloads, Self.verifyingThreads, progress)
+    (report.found, findings) = try verifying(depth, Self.verifyingThreads, progress)
     report.errors = report.found.unread
     report.lost = try giveUp(findings).sorted()
     var salvaged: Set<Fingerprint> = []
     for finding in findings where !finding.damage.isEmpty {
+      let living = try livingKeys(in: finding.name.id)
       guard let compactor else {
-        salvaged.formUnion(try livingKeys(in: finding.name.id))
+        salvaged.formUnion(living)
         report.left += finding.damage
         continue
       }
@@ -63,19 +65,14 @@ extension Engine {
           report.left += finding.damage
           continue
         }
+        salvaged.formUnion(living)
       } catch {
         report.errors.append(error)
         report.left += finding.damage
       }
     }
-    if let done = compactor?.report {
-      report.quarantined = done.quarantined
-      salvaged = done.salvaged
-    }
-    report.salvaged = try withFreshCatalog { catalog in
-      // Of a removal that was copied, or a mark, there is no entry.
-      salvaged.filter { !catalog.index.places(of: $0).isEmpty }
-    }.sorted()
+    report.quarantined = compactor?.report.quarantined ?? []
+    report.salvaged = salvaged.sorted()
     return report
   }
 

@@ -52,34 +52,70 @@ extension Engine {
   func verifying(
     _ depth: Depth, _ atOnce: Int, _ progress: @escaping (UInt64, UInt64) -> Void
   ) throws(StoreError) -> (report: VerificationReport, findings: [Finding]) {
-    let all = try StoreError.wrapping { () throws(FileError) in
-      try directory.list(limit: Catalog.nameLimit)
-    }
-    let names = Self.segments(among: all)
     let total = try statistics().totalBytes
     let results = VerificationResults(host.threads.makeLock(), total: total, progress)
-    host.threads.forEach(names, atOnce: atOnce) { [self] name in
-      do throws(StoreError) {
-        guard let (name, file) = try open(name) else { return }
-        var read: UInt64 = 0
-        let inspector = SegmentInspector(file: file, name: name, depth: depth) { bytes in
-          read += UInt64(bytes)
-          results.took(UInt64(bytes))
+    var known: Set<SegmentID> = []
+    var foreign: [String] = []
+    // What a compaction has made meanwhile holds what was in segments that were gone before anybody looked.
+    for _ in 0..<Self.mostListings {
+      let all = try names()
+      let new = Self.segments(among: all).filter { known.insert($0.id).inserted }
+      guard !new.isEmpty || known.isEmpty else { break }
+      foreign = Self.foreign(among: all)
+      host.threads.forEach(new, atOnce: atOnce) { [self] name in
+        do throws(StoreError) { try inspect(name, depth, results) } catch {
+          results.add(error, of: name)
         }
-        try inspector.run()
-        results.add(name, inspector, rest: inspector.fileSize - min(read, inspector.fileSize))
-      } catch { results.add(error, of: name) }
+      }
     }
     var (report, findings) = results.all
-    report.foreign = Self.foreign(among: all)
+    report.foreign = foreign
     return (report, findings)
+  }
+
+  private static let mostListings = 8
+
+  /// Every name that one of two listings has: one alone may leave out a file that is renamed meanwhile.
+  private func names() throws(StoreError) -> Set<String> {
+    try StoreError.wrapping { () throws(FileError) in
+      var names = Set(try directory.list(limit: Catalog.nameLimit))
+      names.formUnion(try directory.list(limit: Catalog.nameLimit))
+      return names
+    }
+  }
+
+  private func inspect(
+    _ listed: SegmentName, _ depth: Depth, _ results: VerificationResults
+  ) throws(StoreError) {
+    for _ in 0..<Catalog.attempts {
+      guard let (name, file) = try open(listed) else { return }
+      var read: UInt64 = 0
+      let inspector = SegmentInspector(file: file, name: name, depth: depth) { bytes in
+        read += UInt64(bytes)
+        results.took(UInt64(bytes))
+      }
+      var failure: StoreError?
+      do throws(StoreError) { try inspector.run() } catch { failure = error }
+      // A log that was sealed meanwhile has a footer that was taken for records.
+      if name.phase == .log, !isThere(name) { continue }
+      results.add(name, inspector, rest: inspector.fileSize - min(read, inspector.fileSize))
+      if let failure { throw failure }
+      return
+    }
+  }
+
+  private func isThere(_ name: SegmentName) -> Bool {
+    do throws(FileError) { _ = try directory.open(name.description) } catch {
+      return !error.isStale
+    }
+    return true
   }
 
   /// More gain nothing where there is one disk.
   package static let verifyingThreads = 2
   private static let mostForeign = 1000
 
-  private static func segments(among names: [String]) -> [SegmentName] {
+  private static func segments(among names: Set<String>) -> [SegmentName] {
     var phases: [SegmentID: SegmentName.Phase] = [:]
     for name in names.compactMap({ SegmentName($0) }) where name.phase != .temporary {
       // Under both names it is the sealed one.
@@ -88,7 +124,7 @@ extension Engine {
     return phases.map { SegmentName(id: $0.key, phase: $0.value) }.sorted { $0.id < $1.id }
   }
 
-  private static func foreign(among names: [String]) -> [String] {
+  private static func foreign(among names: Set<String>) -> [String] {
     let own = [Compactor.lockName, Compactor.quarantine]
     return Array(
       names.filter { SegmentName($0) == nil && !own.contains($0) }.sorted().prefix(mostForeign))

@@ -24,6 +24,7 @@ final class ReadWindow {
     _ count: Int, at offset: UInt64, ahead: Int = ReadWindow.length, orLess: Bool = false
   ) throws(FileError) -> UnsafeRawBufferPointer? {
     precondition(count <= Self.length)
+    guard count > 0 else { return UnsafeRawBufferPointer(start: nil, count: 0) }
     let isInside = offset >= start && offset < start + UInt64(self.count)
     let available = isInside ? self.count - Int(offset - start) : 0
     if available < count, !orLess || available == 0 {

@@ -56,7 +56,8 @@ final class SegmentScanner {
     else { return .nothing }
     guard offset + UInt64(prefix.recordLength) <= end else { return .beyond }
     guard let whole = try bytes(prefix.headerLength, at: offset),
-      RecordHeader.isIntact(whole.bytes, offset: offset, salt: salt)
+      RecordHeader.isIntact(whole.bytes, offset: offset, salt: salt),
+      RecordHeader.syncedBytes(whole.bytes) <= offset
     else { return .nothing }
     let length = UInt64(prefix.recordLength)
     do throws(FormatError) {
@@ -64,8 +65,7 @@ final class SegmentScanner {
       return .record(FoundRecord(header: header, offset: offset, length: length))
     } catch {
       if prefix.kind >= 0x80 {
-        let synced = RecordHeader.syncedBytes(whole.bytes)
-        return synced <= offset ? .unknown(length: length, syncedBytes: synced) : .nothing
+        return .unknown(length: length, syncedBytes: RecordHeader.syncedBytes(whole.bytes))
       }
       guard case .malformed(let why) = error else { return .nothing }
       return .impossible(length: length, why: why)

@@ -242,6 +242,9 @@ package struct Footer: Sendable {
       key: entry.key, number: entry.number)
     header.codec = codec
     header.objective = entry.objective
+    guard entry.flags & ~FooterEntry.hasIteration == 0,
+      entry.flags & FooterEntry.hasIteration != 0 || entry.iteration == 0
+    else { throw .malformed("flags in the footer") }
     if entry.flags & FooterEntry.hasIteration != 0 { header.iteration = entry.iteration }
     header.runID = try text(entry.run)
     header.label = try text(entry.label)

@@ -261,6 +261,7 @@ extension RecordHeader {
       throw .malformed("stored payload with two lengths or checksums")
     }
     guard rawLength > 0 || codec == .stored else { throw .malformed("empty payload with a codec") }
+    guard storedLength > 0 || rawLength == 0 else { throw .malformed("payload of nothing") }
     if kind.isEntry {
       guard RunID(runID) != nil else { throw .malformed("run id") }
     } else {

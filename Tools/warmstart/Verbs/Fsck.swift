@@ -40,9 +40,6 @@ struct Fsck: Verb {
 
   func validate() throws {
     if dryRun, !repair { throw ValidationError("--dry-run goes with --repair") }
-    if quick, repair {
-      throw ValidationError("--repair reads everything; leave --quick out")
-    }
   }
 
   func perform(_ output: inout ResultStream) throws(Failure) -> ExitStatus {
@@ -73,7 +70,8 @@ struct Fsck: Verb {
     let store = try dryRun ? argument.openForReading() : argument.openForWriting()
     return try showingProgress("repairing") { progress throws(Failure) in
       try store.ask { store throws(StoreError) in
-        try store.engine.repair(isDryRun: dryRun, progress: progress)
+        try store.engine.repair(
+          quick ? .structure : .payloads, isDryRun: dryRun, progress: progress)
       }
     }
   }
@@ -105,8 +103,13 @@ struct Fsck: Verb {
 
   private func verdict(_ result: RepairReport) -> String {
     let places = Quantity.count(result.found.damage.count, "place")
+    if !result.errors.isEmpty, result.found.damage.isEmpty {
+      return Terminal.styled("not read whole", .bad)
+    }
     if result.found.damage.isEmpty { return Terminal.styled("clean", .good) }
-    if result.left.isEmpty { return Terminal.styled("repaired, damage in \(places)", .good) }
+    if result.left.isEmpty, result.errors.isEmpty {
+      return Terminal.styled("repaired, damage in \(places)", .good)
+    }
     return Terminal.styled("damaged in \(places)", .bad)
   }
 
@@ -125,7 +128,7 @@ struct Fsck: Verb {
     if !dryRun, !result.left.isEmpty {
       try output.put(
         line: "\(Quantity.count(result.left.count, "place")) left as they are: "
-          + "repair again once the fits that write there have ended")
+          + "repair again once the fits that write there have ended, and what is told below is mended")
     }
   }
 
@@ -136,13 +139,15 @@ struct Fsck: Verb {
     var object = JSONObject()
     object.add(
       "verdict",
-      found.damage.isEmpty ? "clean" : result.left.isEmpty ? "repaired" : "damaged")
+      !result.errors.isEmpty || !result.left.isEmpty
+        ? "damaged" : found.damage.isEmpty ? "clean" : "repaired")
     object.add("segments", found.segments)
     object.add("records", found.records)
     object.add("bytes", found.bytes)
     object.add("tornTails", found.tornTails)
     object.add("damage", found.damage.map(json))
     object.add("foreign", found.foreign)
+    object.add("unread", result.errors.map(\.description))
     if repair {
       object.add("salvaged", result.salvaged.map(\.description))
       object.add("lost", result.lost.map(\.description))
