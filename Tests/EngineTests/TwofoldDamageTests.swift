@@ -64,5 +64,8 @@ import WarmStart
     #expect(throws: Never.self) { try header.check() }
     header.codec = .lz4
     #expect(throws: FormatError.self) { try header.check() }
+    // Nothing is stored, and something is to come out of it.
+    header.rawLength = 10
+    #expect(throws: FormatError.self) { try header.check() }
   }
 }

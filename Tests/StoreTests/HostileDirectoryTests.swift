@@ -84,6 +84,32 @@ import WarmStart
     }
   }
 
+  /// Something that is no file of a store, under the name of a segment that a compaction replaced.
+  @Test(arguments: [Strange.link, .pipe, .directory])
+  func whatHasTheNameOfAReplacedSegmentStopsNobody(_ strange: Strange) throws {
+    try fill()
+    let name = listing(bench.path).sorted().first { $0.hasSuffix(".seg") }!
+    let compacting = try bench.open()
+    try compacting.compact()
+    try compacting.close()
+    make(strange, "\(bench.path)/\(name)")
+    let store = try bench.open()
+    try store.save(payload(9), for: key(9))
+    try store.close()
+    try useEverything()
+    #expect(listing(bench.path).contains(name))
+  }
+
+  @Test func whatCannotBeSetAsideKeepsNothingElseFromBeingMerged() throws {
+    try fill()
+    write(noise(4, count: 900), to: segment(1))
+    make(.file, "\(bench.path)/quarantine")
+    let store = try bench.open()
+    #expect(throws: StoreError.self) { try store.compact() }
+    #expect(listing(bench.path).count { $0.hasSuffix(".seg") } == 2)
+    #expect(try store.lookup(key(1))?.payload == noise(1, count: 3000))
+  }
+
   @Test(.timeLimit(.minutes(1)), arguments: [Strange.link, .pipe, .file])
   func aQuarantineThatIsNoDirectoryTakesNothing(_ strange: Strange) throws {
     try fill()

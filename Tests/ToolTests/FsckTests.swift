@@ -122,7 +122,7 @@ import WarmStart
     #expect(contents(sample.path + "/notes\n.txt") == [1, 2, 3])
   }
 
-  @Test(arguments: [["--dry-run"], ["--repair", "--quick"]])
+  @Test(arguments: [["--dry-run"], ["--quick", "--dry-run"]])
   func wrongUsageRepairsNothing(options: [String]) throws {
     let sample = try SampleStore.filled()
     sample.damage(payload: Array("better".utf8))

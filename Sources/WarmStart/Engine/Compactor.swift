@@ -64,6 +64,8 @@ final class Compactor: @unchecked Sendable {
   private var soFar = CompactionReport()
   private var lastRest: UInt64
   private var readBytes: UInt64 = 0
+  /// Records whose stored payloads are damaged, and what they hold is not.
+  private var restorable: Set<Catalog.Spot> = []
 
   static let lockName = "compaction.lock"
   static let quarantine = "quarantine"
@@ -285,6 +287,27 @@ final class Compactor: @unchecked Sendable {
     guard !merge.victims.isEmpty else { return nil }
     try merge.select()
     return merge
+  }
+
+  /// Whether a record is to be written anew from what it holds.
+  func isToBeRestored(_ place: Place) -> Bool {
+    lock.withLock {
+      restorable.contains(Catalog.Spot(segment: place.segment, offset: place.offset))
+    }
+  }
+
+  /// From the next turn on the record is written anew; its segment is damaged.
+  func restore(_ place: Place, key: Fingerprint, of segment: OpenSegment) {
+    lock.withLock {
+      _ = restorable.insert(Catalog.Spot(segment: place.segment, offset: place.offset))
+    }
+    engine.stateLock.withLock {
+      engine.catalog.report(
+        Damage(
+          segment: segment.name, offset: place.offset, length: UInt64(place.recordLength),
+          what: "stored payload checksum; what it holds is as it was", key: key,
+          effect: .nothingLost))
+    }
   }
 
   private func setAside(_ records: [Merge.DamagedRecord]) throws(StoreError) {

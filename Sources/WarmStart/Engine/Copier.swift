@@ -47,6 +47,41 @@ final class Copier {
     try give { () throws(FileError) in try output?.end() }
   }
 
+  /// Whether what the record holds is as it was, although what is stored is not.
+  func canRestore(_ record: Merge.Kept) -> Bool {
+    do throws(Failure) { try restore(record, to: nil) } catch { return false }
+    return true
+  }
+
+  /// Copies what a record holds, uncompressed; without an output only checks it.
+  func restore(_ record: Merge.Kept, to output: MergeOutput?) throws(Failure) {
+    let bytes: [UInt8]?
+    do throws(FileError) {
+      bytes = try source.file.read(record.headerLength + record.storedLength, at: record.offset)
+    } catch { throw .failed(.file(error)) }
+    guard let bytes else { throw .damaged("the file ends within the record") }
+    var header = try bytes.withUnsafeBufferPointer { all throws(Failure) in
+      try decode(
+        UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(all)[..<record.headerLength]),
+        record)
+    }
+    guard header.storedLength == record.storedLength, header.key == record.key,
+      header.rawLength <= compactor.engine.options.payloadLimit
+    else { throw .damaged("record of another key") }
+    let payload: [UInt8]
+    do throws(SegmentReader.RecordFailure) {
+      payload = try SegmentReader.payload(bytes, from: record.headerLength, header)
+    } catch { throw .damaged("payload checksum") }
+    header.codec = .stored
+    header.storedLength = payload.count
+    header.storedChecksum = header.rawChecksum
+    try give { () throws(FileError) in
+      try output?.begin(header)
+      try payload.withBytesThrowing { all throws(FileError) in try output?.append(all) }
+      try output?.end()
+    }
+  }
+
   private func decode(
     _ bytes: UnsafeRawBufferPointer, _ record: Merge.Kept
   ) throws(Failure) -> RecordHeader {

@@ -57,10 +57,10 @@ extension Engine {
     var known: Set<SegmentID> = []
     var foreign: [String] = []
     // What a compaction has made meanwhile holds what was in segments that were gone before anybody looked.
-    for _ in 0..<Self.mostListings {
+    for round in 0..<Self.mostListings {
       let all = try names()
       let new = Self.segments(among: all).filter { known.insert($0.id).inserted }
-      guard !new.isEmpty || known.isEmpty else { break }
+      guard !new.isEmpty || round == 0 else { break }
       foreign = Self.foreign(among: all)
       host.threads.forEach(new, atOnce: atOnce) { [self] name in
         do throws(StoreError) { try inspect(name, depth, results) } catch {

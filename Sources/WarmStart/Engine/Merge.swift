@@ -211,7 +211,10 @@ final class Merge {
     do throws(Outcome) {
       var damaged: [DamagedRecord] = []
       var isNew = false
-      for victim in victims { isNew = try copy(victim, to: output, &damaged) || isNew }
+      for victim in victims {
+        // Once it is known that there will be no output, what else is damaged is still of interest.
+        isNew = try copy(victim, to: isNew ? nil : output, &damaged) || isNew
+      }
       if !damaged.isEmpty || isNew { throw .damaged(damaged) }
       try write(ownRemovals, to: output)
       return output
@@ -235,29 +238,43 @@ final class Merge {
     }
   }
 
+  /// Whether so many bytes more are too much for one segment.
+  private func isFull(_ output: MergeOutput, adding length: UInt64) -> Bool {
+    let limit = compactor.engine.options.segmentLimit
+    return output.isFull || victims.count > 1 && output.length + length > limit + limit / 8
+  }
+
   /// Gives whether a segment proved damaged that was not known to be. Once something is damaged there will
-  /// be no output; what else is damaged is still of interest.
+  /// be no output.
   private func copy(
-    _ victim: Victim, to output: MergeOutput, _ damaged: inout [DamagedRecord]
+    _ victim: Victim, to output: MergeOutput?, _ damaged: inout [DamagedRecord]
   ) throws(Outcome) -> Bool {
     let copier = Copier(compactor, victim.source)
+    var isNew = false
     for record in victim.kept {
       let length = UInt64(record.headerLength + record.storedLength)
-      let limit = compactor.engine.options.segmentLimit
-      let isLong = output.length + length > limit + limit / 8
-      if output.isFull || isLong && victims.count > 1 { throw .tooMuch }
+      if let output, isFull(output, adding: length) { throw .tooMuch }
+      let place = record.place(in: victim.source.number)
       do throws(Copier.Failure) {
-        try copier.copy(record, to: damaged.isEmpty ? output : nil)
+        if compactor.isToBeRestored(place) {
+          try copier.restore(record, to: damaged.isEmpty && !isNew ? output : nil)
+        } else {
+          try copier.copy(record, to: damaged.isEmpty && !isNew ? output : nil)
+        }
       } catch {
         switch error {
         case .failed(let error): throw .failed(error)
         case .damaged(let what):
-          damaged.append(
-            DamagedRecord(
-              place: record.place(in: victim.source.number), key: record.key, what: what))
+          if !compactor.isToBeRestored(place), copier.canRestore(record) {
+            compactor.restore(place, key: record.key, of: victim.source)
+            isNew = true
+          } else {
+            damaged.append(DamagedRecord(place: place, key: record.key, what: what))
+          }
         }
       }
     }
+    if isNew { return true }
     guard let spareAt = copier.spareAt, !victim.isDamaged else { return false }
     // The header in its place is damaged, the footer has a copy: nothing is lost, but it is set aside.
     compactor.engine.stateLock.withLock {

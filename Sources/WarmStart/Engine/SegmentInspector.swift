@@ -39,14 +39,12 @@ final class SegmentInspector {
       note(
         fileSize, size - fileSize, "the file is longer than a segment can be", effect: .nothingLost)
     }
-    var footer: Footer?
-    if name.phase == .sealed {
-      let found = try reader.footer(fileSize: fileSize)
-      footer = found.footer
-      noteRedundant(found.damage)
-    }
+    let (footer, footerDamage) =
+      name.phase == .sealed ? try reader.footer(fileSize: fileSize) : (nil, nil)
     let head = try reader.head(footer: footer)
-    guard let header = head.header else { return try noteMissing(head.damage) }
+    guard let header = head.header else {
+      return try noteMissing([footerDamage].compactMap(\.self) + head.damage)
+    }
     head.damage.forEach(noteRedundant)
     if let footer, footer.header != header {
       note(
@@ -62,39 +60,84 @@ final class SegmentInspector {
     }
     isTorn = !replay.torn.isEmpty
     recordCount = replay.records.count
-    let spares = footer.map { self.spares($0, in: replay.damage) } ?? []
-    for gap in replay.damage { note(gap, footer, spares) }
+    let badPlaces = badPlaces(replay, footer)
+    // A file that was cut may have had more records.
+    var hasAllRecords = try recordsEnd() < fileSize
+    for place in badPlaces where try note(place, footer, header, end: end) { hasAllRecords = true }
+    if let footerDamage {
+      note(footerDamage.with(effect: hasAllRecords ? .nothingLost : .unknownLost))
+    }
     if let footer { compare(replay, footer) }
     for record in replay.records { try inspect(record.header, at: record.offset) }
-    for spare in spares { try inspect(spare.header, at: spare.offset) }
+    if let footer { for place in badPlaces { try inspect(place, footer) } }
   }
 
-  // MARK: Gaps
+  // MARK: Bad places
 
-  /// The headers in the footer of records that have none in their place.
-  private func spares(
-    _ footer: Footer, in gaps: [Replay.Gap]
-  ) -> [(header: RecordHeader, offset: UInt64)] {
-    guard !gaps.isEmpty else { return [] }
-    return (0..<footer.count).compactMap { footer.entry($0) }
-      .filter { entry in gaps.contains { $0.range.contains(entry.offset) } }
-      .sorted { $0.offset < $1.offset }
-      .compactMap { entry in
-        (try? footer.header(of: entry)).map { (header: $0, offset: entry.offset) }
-      }
+  /// Bytes that should be records, and the headers that the footer has of those.
+  private struct BadPlace {
+    var gap: Replay.Gap
+    var spares: [(header: RecordHeader, offset: UInt64)] = []
   }
 
+  private func badPlaces(_ replay: Replay, _ footer: Footer?) -> [BadPlace] {
+    var places = replay.damage.map { BadPlace(gap: $0) }
+    guard let footer, !places.isEmpty else { return places }
+    for number in 0..<footer.count {
+      guard let entry = footer.entry(number), let index = replay.damage.index(of: entry.offset),
+        let header = try? footer.header(of: entry)
+      else { continue }
+      places[index].spares.append((header, entry.offset))
+    }
+    for index in places.indices { places[index].spares.sort { $0.offset < $1.offset } }
+    return places
+  }
+
+  /// Gives whether the place is a footer, so that all records stand before it.
   private func note(
-    _ gap: Replay.Gap, _ footer: Footer?, _ spares: [(header: RecordHeader, offset: UInt64)]
-  ) {
-    let copied = spares.filter { gap.range.contains($0.offset) }
+    _ place: BadPlace, _ footer: Footer?, _ header: SegmentHeader, end: UInt64
+  ) throws(StoreError) -> Bool {
+    let gap = place.gap
     let length = gap.range.upperBound - gap.range.lowerBound
+    if footer == nil, gap.range.upperBound == end, try isFooter(at: gap.range.lowerBound, header) {
+      note(gap.range.lowerBound, length, "damaged footer", effect: .nothingLost)
+      return true
+    }
     // Its payload is looked at for itself.
-    let effect: Damage.Effect = footer == nil ? .unknownLost : .nothingLost
-    let first = copied.count == 1 ? copied[0].header : nil
     note(
-      gap.range.lowerBound, length, copied.isEmpty ? gap.what : gap.what + "; read by the footer",
-      of: first, effect: effect)
+      gap.range.lowerBound, length,
+      place.spares.isEmpty ? gap.what : gap.what + "; read by the footer",
+      of: place.spares.count == 1 ? place.spares[0].header : nil,
+      effect: footer == nil ? .unknownLost : .nothingLost)
+    return false
+  }
+
+  /// Whether the body of a footer begins there, of as many records as were found.
+  private func isFooter(at offset: UInt64, _ header: SegmentHeader) throws(StoreError) -> Bool {
+    guard name.phase == .sealed else { return false }
+    let at = offset + UInt64(recordCount * (FooterEntry.indexLength + FooterEntry.detailLength))
+    let bytes = try StoreError.wrapping { () throws(FileError) in
+      try file.read(SegmentHeader.copyLength, at: at)
+    }
+    guard let bytes,
+      let copy = try? SegmentHeader.decodeCopy(
+        bytes.span.bytes.extracting(0..<bytes.count), id: name.id)
+    else { return false }
+    return copy.header.salt == header.salt
+  }
+
+  private func inspect(_ place: BadPlace, _ footer: Footer) throws(StoreError) {
+    var end = place.gap.range.lowerBound
+    for spare in place.spares {
+      let recordEnd = spare.offset + UInt64(spare.header.recordLength)
+      // What overlaps would be read again and again.
+      guard spare.offset >= end, recordEnd <= place.gap.range.upperBound else {
+        noteFooter(footer, "names records that overlap at \(spare.offset)")
+        continue
+      }
+      try inspect(spare.header, at: spare.offset)
+      end = recordEnd
+    }
   }
 
   private func life() throws(StoreError) -> Replay.Life {
@@ -144,7 +187,7 @@ final class SegmentInspector {
       guard let entry = entries.removeValue(forKey: record.offset) else {
         note(
           record.offset, record.length, "record is missing in the footer", of: record.header,
-          effect: .entryLost)
+          effect: record.header.kind.isEntry ? .entryLost : .nothingLost)
         continue
       }
       var header = record.header
@@ -159,7 +202,7 @@ final class SegmentInspector {
     }
     // Where the header of a record in the footer is damaged, the replay told of the gap already.
     for entry in entries.values
-    where !replay.damage.contains(where: { $0.range.contains(entry.offset) }) {
+    where replay.damage.index(of: entry.offset) == nil {
       noteFooter(footer, "names a record at \(entry.offset) that is not there")
     }
     if replay.damage.isEmpty { compareCounts(replay, footer) }
@@ -167,18 +210,22 @@ final class SegmentInspector {
 
   private func compareCounts(_ replay: Replay, _ footer: Footer) {
     var expected = footer.trailer
-    let headers = replay.records.map(\.header)
-    expected.recordCount = headers.count
-    expected.removalCount = headers.filter { $0.kind == .removal }.count
-    expected.markCount = headers.filter { $0.kind == .accessMark }.count
-    expected.oldestStamp = headers.map(\.stamp).min() ?? 0
-    expected.newestStamp = headers.map(\.stamp).max() ?? 0
-    expected.rawBytes = headers.reduce(0) { $0 + UInt64($1.rawLength) }
-    expected.storedBytes = headers.reduce(0) { $0 + UInt64($1.storedLength) }
+    expected.recordCount = replay.records.count
+    (expected.removalCount, expected.markCount) = (0, 0)
+    (expected.rawBytes, expected.storedBytes) = (0, 0)
+    (expected.oldestStamp, expected.newestStamp) = (replay.records.isEmpty ? 0 : .max, 0)
+    for header in replay.records.lazy.map(\.header) {
+      expected.removalCount += header.kind == .removal ? 1 : 0
+      expected.markCount += header.kind == .accessMark ? 1 : 0
+      expected.oldestStamp = min(expected.oldestStamp, header.stamp)
+      expected.newestStamp = max(expected.newestStamp, header.stamp)
+      expected.rawBytes += UInt64(header.rawLength)
+      expected.storedBytes += UInt64(header.storedLength)
+    }
     if expected != footer.trailer { noteFooter(footer, "counts differ from the records") }
-    for (number, header) in headers.enumerated() where header.number != UInt32(number) {
-      noteFooter(footer, "record \(number) is numbered \(header.number)")
-      break
+    let misnumbered = replay.records.enumerated().first { $1.header.number != UInt32($0) }
+    if let (number, record) = misnumbered {
+      noteFooter(footer, "record \(number) is numbered \(record.header.number)")
     }
   }
 
@@ -203,7 +250,15 @@ final class SegmentInspector {
   // MARK: Notes
 
   private func note(_ found: Damage?) {
-    guard let found, damage.count < Self.damageLimit else { return }
+    guard let found, damage.count <= Self.damageLimit else { return }
+    guard damage.count < Self.damageLimit else {
+      damage.append(
+        Damage(
+          segment: found.segment, offset: found.offset, length: 0,
+          what: "and more places, here and in others, that are not told one by one",
+          effect: .unknownLost))
+      return
+    }
     damage.append(found)
   }
 
@@ -231,5 +286,17 @@ final class SegmentInspector {
 extension FooterEntry {
   fileprivate var writeSecondsDisagree: Bool {
     writeSeconds != UInt32(clamping: writeTime / 1_000_000_000)
+  }
+}
+
+extension [Replay.Gap] {
+  /// Which of the gaps, which are in the order of the file, has the byte.
+  fileprivate func index(of offset: UInt64) -> Int? {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      if self[middle].range.upperBound <= offset { low = middle + 1 } else { high = middle }
+    }
+    return low < count && self[low].range.contains(offset) ? low : nil
   }
 }

@@ -347,7 +347,7 @@ public final class WarmStartStore: @unchecked Sendable {
 
   /// Reads everything in the store, by whomever it was written, and holds it against every checksum and its
   /// second copy, payloads decompressed too. On two threads, with memory that does not grow with the store but
-  /// for 200 bytes a record of the segments being read. Nothing is written, and nothing is changed about what
+  /// for a kilobyte or less for each record of the two segments being read. Nothing is written, and nothing is changed about what
   /// lookups give; `warmstart fsck --repair` sets damage aside.
   ///
   /// The torn tail that a crash leaves is no damage, nor is what a living writer has not finished. A segment

@@ -128,7 +128,8 @@ struct Fsck: Verb {
     if !dryRun, !result.left.isEmpty {
       try output.put(
         line: "\(Quantity.count(result.left.count, "place")) left as they are: "
-          + "repair again once the fits that write there have ended, and what is told below is mended")
+          + "repair again once the fits that write there have ended, and what is told below is mended"
+      )
     }
   }
 
