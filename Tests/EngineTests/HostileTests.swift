@@ -101,6 +101,28 @@ import WarmStart
     #expect(try !store.engine().verify(.payloads).damage.isEmpty)
   }
 
+  @Test func aFooterThatGivesARecordAnotherKeyServesNothingOfIt() throws {
+    var record = makeHeader()
+    (record.codec, record.rawLength, record.storedLength) = (.stored, 0, 0)
+    (record.rawChecksum, record.storedChecksum, record.syncedBytes) = (0, 0, 0)
+    let offset = header.recordsStart
+    var bytes = [UInt8](repeating: 0, count: record.length)
+    bytes.withUnsafeMutableBytes { _ = record.encode(to: $0, offset: offset, salt: header.salt) }
+    let other = Fingerprint(bytes: Array(repeating: 2, count: 32))!
+    var footer = FooterBuilder()
+    record.key = other
+    footer.add(record, at: offset)
+    let end = offset + UInt64(bytes.count)
+    write(
+      header.encoded() + bytes + footer.encoded(header: header, footerOffset: end),
+      to: path(.sealed))
+    let store = try open()
+    #expect(try store.entries(for: other).isEmpty)
+    #expect(try store.lookup(other) == nil)
+    #expect(try store.entries(for: key).isEmpty)
+    #expect(try !store.verify().damage.isEmpty)
+  }
+
   @Test func aSyncedOffsetBeyondItsOwnRecordIsRefused() throws {
     var record = makeHeader()
     record.syncedBytes = 129

@@ -74,9 +74,13 @@ extension Engine {
     else { return nil }
     let reader = SegmentReader(file: file, id: name.id)
     do throws(SegmentReader.RecordFailure) {
-      return try reader.record(
+      let record = try reader.record(
         at: listed.record.offset, headerLength: header.length, storedLength: header.storedLength,
         salt: segment.salt, payloadLimit: options.payloadLimit, spare: { header })
+      guard record.header.key == header.key, record.header.stamp == header.stamp,
+        record.header.origin == header.origin
+      else { throw .damaged("record of another key") }
+      return record
     } catch {
       switch error {
       case .file(let error): throw .file(error)
