@@ -123,6 +123,7 @@ final class Compactor: @unchecked Sendable {
     let names = try StoreError.wrapping { () throws(FileError) in
       try engine.directory.list(limit: Catalog.nameLimit).compactMap { SegmentName($0) }
     }
+    try setHiddenLogsAside(among: names)
     let left = try engine.withFreshCatalog { catalog in catalog.replacedButPresent(among: names) }
     guard !left.isEmpty else { return }
     // The name of what replaced them must be there to stay, before they go.
@@ -130,6 +131,16 @@ final class Compactor: @unchecked Sendable {
       try engine.directory.sync()
       for name in left.sorted(by: { $0.id < $1.id }) { try unlinkIfPresent(name.description) }
       try engine.directory.sync()
+    }
+  }
+
+  /// A log beside the sealed segment of the same name, as in a directory that was copied over an older copy of
+  /// itself, is hidden by it. It must not be in force again when the segment goes.
+  private func setHiddenLogsAside(among names: [SegmentName]) throws(StoreError) {
+    let sealed = Set(names.lazy.filter { $0.phase == .sealed }.map(\.id))
+    for name in names where name.phase == .log && sealed.contains(name.id) {
+      // If it has been sealed while the names were listed it is gone.
+      _ = try quarantineUnread(name)
     }
   }
 
@@ -145,8 +156,8 @@ final class Compactor: @unchecked Sendable {
     }
   }
 
-  /// Sets a segment aside of which nothing can be read, since no copy of its header is intact; false if a
-  /// living writer has it, or it is gone.
+  /// Sets a segment aside of which nothing is read, because no copy of its header is intact or another file is
+  /// the segment; false if a living writer has it, or it is gone.
   func quarantineUnread(_ name: SegmentName) throws(StoreError) -> Bool {
     do throws(FileError) {
       let file = try engine.directory.open(name.description)
