@@ -309,7 +309,8 @@ package final class Machine: @unchecked Sendable {
   /// Nobody works on the machine any more.
   package func finish() {
     counts.switches = scheduler.switches
-    // Each refers to the machine.
+    // Each refers to the machine, and what it tells of its errors refers to it.
+    for process in processes { (process.onError, process.onFailedSync) = ({}, {}) }
     processes = []
   }
 
