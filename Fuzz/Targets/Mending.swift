@@ -180,19 +180,19 @@ struct Mender {
   }
 
   private mutating func rebuildFooter(at end: Int) {
+    let end = end & ~7
+    guard end >= recordsStart else { return }
     let copy = Array(bytes[..<SegmentHeader.copyLength])
     guard let found = try? SegmentHeader.decodeCopy(copy.span.bytes, id: id) else { return }
     var header = found.header
     if found.replaced > 0 {
-      let list = Array(bytes[SegmentHeader.fixedLength..<min(recordsStart, end)])
+      let list = Array(bytes[SegmentHeader.fixedLength..<recordsStart])
       guard
         let replaced = try? SegmentHeader.decodeReplaced(
           list.span.bytes, count: found.replaced, salt: salt)
       else { return }
       header.replaced = replaced
     }
-    let end = end & ~7
-    guard end >= recordsStart else { return }
     var footer = FooterBuilder()
     Records.forEach(in: bytes, from: recordsStart, to: end, salt: salt) { header, offset in
       if !footer.isFull(adding: 1) { footer.add(header, at: UInt64(offset)) }

@@ -70,11 +70,12 @@ struct Statement: Hashable {
 struct Testimony {
   private(set) var statements: Set<Statement> = []
   private(set) var keys: Set<Fingerprint> = []
-  /// Keys of which two records have the same stamp and do not say the same: either may count.
+  /// Keys of which it is open what counts: two records have the same stamp, or a record and its footer do not
+  /// say the same.
   private(set) var ambiguous: Set<Fingerprint> = []
   /// Segments that a header says are replaced.
   private(set) var replaced: Set<SegmentID> = []
-  private var byStamp: [Stamp: Statement] = [:]
+  private var byStamp: [Stamp: RecordHeader] = [:]
 
   private struct Stamp: Hashable {
     var key: Fingerprint
@@ -87,24 +88,40 @@ struct Testimony {
       salts.insert(bytes.u64(start + 40))
       noteReplaced(bytes, bytes.u32(start + 56))
     }
-    if let footer = footer(bytes, id) {
+    let footer = footer(bytes, id)
+    if let footer {
       salts.insert(footer.trailer.salt)
       replaced.formUnion(footer.header.replaced)
-      for number in 0..<footer.count {
-        guard let entry = footer.entry(number), let header = try? footer.header(of: entry) else {
-          continue
-        }
-        note(header)
-      }
     }
+    var inPlace: [UInt64: RecordHeader] = [:]
     for salt in salts {
       // Not from one to the next: a record may stand in another's payload.
       for offset in stride(from: 0, through: bytes.count - RecordHeader.prefixLength, by: 8) {
         if let header = Records.header(in: bytes, at: offset, to: bytes.count, salt: salt) {
           note(header)
+          inPlace[UInt64(offset)] = header
         }
       }
     }
+    if let footer { compare(footer, inPlace) }
+  }
+
+  private mutating func compare(_ footer: Footer, _ inPlace: [UInt64: RecordHeader]) {
+    var unlisted = inPlace
+    for number in 0..<footer.count {
+      guard let entry = footer.entry(number) else { continue }
+      keys.insert(entry.key)
+      let header = try? footer.header(of: entry)
+      if let header { note(header) } else { ambiguous.insert(entry.key) }
+      guard var other = inPlace[entry.offset] else { continue }
+      other.syncedBytes = 0
+      if header?.isIdentical(to: other) ?? false {
+        unlisted[entry.offset] = nil
+      } else {
+        ambiguous.insert(entry.key)
+      }
+    }
+    for header in unlisted.values { ambiguous.insert(header.key) }
   }
 
   private mutating func noteReplaced(_ bytes: [UInt8], _ count: UInt32) {
@@ -116,12 +133,13 @@ struct Testimony {
   }
 
   private mutating func note(_ header: RecordHeader) {
-    let statement = Statement(header)
     keys.insert(header.key)
-    statements.insert(statement)
+    statements.insert(Statement(header))
+    var header = header
+    (header.syncedBytes, header.number) = (0, 0)
     let stamp = Stamp(key: header.key, stamp: header.stamp)
-    if let other = byStamp[stamp], other != statement { ambiguous.insert(header.key) }
-    byStamp[stamp] = statement
+    if let other = byStamp[stamp], !other.isIdentical(to: header) { ambiguous.insert(header.key) }
+    byStamp[stamp] = header
   }
 
   private func footer(_ bytes: [UInt8], _ id: SegmentID) -> Footer? {

@@ -23,8 +23,10 @@ extension Machine {
   }
 
   /// What a store in a process of its own takes from outside. The process can have no second thread, so that
-  /// nothing waits for one.
+  /// nothing waits for one, and starts a minute after whatever was before, so that the directory's time tells
+  /// whether it has changed.
   package func hostWithOneThread() -> Host {
+    advance(60_000_000_000)
     var host = host(startProcess())
     host.threads = OneThread()
     return host
