@@ -89,7 +89,7 @@ extension CrashTests {
   /// Twice over: a disk that has failed once is as likely to fail again. A file system that can't
   /// write its own journal takes no more writes, and then there is nothing more to try.
   @Test(
-    .timeLimit(.minutes(3)), .enabled(if: FailingDisk.isPossible, "loop devices take root"),
+    .timeLimit(.minutes(20)), .enabled(if: FailingDisk.isPossible, "loop devices take root"),
     arguments: FailingDisk.Kind.allCases)
   func whatAFailingDiskAcknowledgedIsOnIt(_ kind: FailingDisk.Kind) throws {
     let disk = try #require(FailingDisk(kind))
@@ -134,7 +134,7 @@ extension CrashTests {
   }
 
   @Test(
-    .timeLimit(.minutes(3)), .enabled(if: FailingDisk.isPossible, "loop devices take root"),
+    .timeLimit(.minutes(20)), .enabled(if: FailingDisk.isPossible, "loop devices take root"),
     arguments: [nil, .ext2, .ext4] as [FailingDisk.Kind?])
   func aFullDiskLosesNothingAndSavesGoOnOnceThereIsSpace(_ kind: FailingDisk.Kind?) throws {
     let memory = try kind == nil ? #require(Mount(megabytes: 4) as Mount?) : nil
@@ -183,7 +183,7 @@ extension CrashTests {
     withExtendedLifetime((memory, disk)) {}
   }
 
-  @Test(.timeLimit(.minutes(3)), .enabled(if: Mount.isPossible, "mounting takes root"))
+  @Test(.timeLimit(.minutes(20)), .enabled(if: Mount.isPossible, "mounting takes root"))
   func threeProcessesOnAFullDiskGoOnOnceThereIsSpace() throws {
     let mount = try #require(Mount(megabytes: 6))
     let ballast = mount.path + "/ballast"

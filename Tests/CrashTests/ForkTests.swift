@@ -16,7 +16,7 @@ extension CrashTests {
     ]
   }
 
-  @Test(.timeLimit(.minutes(2))) func parentAndChildOfAForkSaveAndFindBoth() throws {
+  @Test(.timeLimit(.minutes(20))) func parentAndChildOfAForkSaveAndFindBoth() throws {
     let directory = TemporaryDirectory()
     let program = try RunningProgram.start("fork-both", arguments(directory))
     let end = program.finish()
@@ -39,7 +39,7 @@ extension CrashTests {
     }
   }
 
-  @Test(.timeLimit(.minutes(2))) func theLockOfAParentDiesWithItThoughItsChildLives() throws {
+  @Test(.timeLimit(.minutes(20))) func theLockOfAParentDiesWithItThoughItsChildLives() throws {
     let directory = TemporaryDirectory()
     let program = try RunningProgram.start("fork-orphan", arguments(directory))
     try #require(program.read { $0 == "parent saved" }, "\(program.lines)")
@@ -68,7 +68,7 @@ extension CrashTests {
 
   /// Several times over, since every segment that a store has makes the next child slower.
   @Test(
-    .timeLimit(.minutes(5)), .enabled(if: Self.forksAmidWork, Self.whyNoForksAmidWork),
+    .timeLimit(.minutes(20)), .enabled(if: Self.forksAmidWork, Self.whyNoForksAmidWork),
     arguments: 1...8)
   func aChildForkedInTheMidstOfASaveNeitherHangsNorKeepsAFile(round: Int) throws {
     let directory = TemporaryDirectory()
@@ -98,7 +98,7 @@ extension CrashTests {
     "under the thread sanitizer a child hangs in the Swift runtime"
 
   @Test(
-    .timeLimit(.minutes(2)), .enabled(if: Self.forksAmidWork, Self.whyNoForksAmidWork),
+    .timeLimit(.minutes(20)), .enabled(if: Self.forksAmidWork, Self.whyNoForksAmidWork),
     arguments: 1...5)
   func aChildForkedInTheMidstOfASaveGoesOnWhenItsParentIsKilled(round: Int) throws {
     let directory = TemporaryDirectory()
@@ -118,7 +118,7 @@ extension CrashTests {
     #expect(Write(seed: 1, writer: 1, index: 40, to: 1).discrepancy(entry) == nil)
   }
 
-  @Test(.timeLimit(.minutes(2)))
+  @Test(.timeLimit(.minutes(20)))
   func aForkWhileASaveWaitsForItsSyncHarmsNeitherParentNorChild() throws {
     let directory = TemporaryDirectory()
     let program = try RunningProgram.start("fork-while-syncing", arguments(directory))

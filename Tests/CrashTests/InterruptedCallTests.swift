@@ -32,7 +32,7 @@ extension CrashTests {
 
   /// Every second call of a kind, from the first on, is interrupted before it has done anything.
   @Test(
-    .timeLimit(.minutes(3)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"),
+    .timeLimit(.minutes(20)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"),
     arguments: ["pwrite64", "flock"])
   func anInterruptedCallIsResumed(call: String) throws {
     let directory = TemporaryDirectory()
@@ -43,7 +43,7 @@ extension CrashTests {
   }
 
   /// From the fiftieth on: the loader of the program gives up where it is interrupted.
-  @Test(.timeLimit(.minutes(3)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"))
+  @Test(.timeLimit(.minutes(20)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"))
   func anInterruptedReadIsResumed() throws {
     let directory = TemporaryDirectory()
     let log = directory.appending("log")
@@ -63,7 +63,7 @@ extension CrashTests {
 
   /// Names are looked up in the store's directory; elsewhere the loader of the program would fail.
   @Test(
-    .timeLimit(.minutes(3)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"),
+    .timeLimit(.minutes(20)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"),
     arguments: ["openat", "getdents64"])
   func anInterruptedCallOnTheDirectoryIsResumed(call: String) throws {
     let directory = TemporaryDirectory()
@@ -77,7 +77,7 @@ extension CrashTests {
 
   /// The disk is full from the third write on, and every second call that takes back what such a
   /// write may have left is interrupted.
-  @Test(.timeLimit(.minutes(3)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"))
+  @Test(.timeLimit(.minutes(20)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"))
   func anInterruptedTakingBackIsResumed() throws {
     let directory = TemporaryDirectory()
     let log = directory.appending("log")
@@ -97,7 +97,7 @@ extension CrashTests {
   }
 
   /// What the cache holds after it is unknown: the record is written anew to another segment.
-  @Test(.timeLimit(.minutes(3)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"))
+  @Test(.timeLimit(.minutes(20)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"))
   func anInterruptedSyncIsAFailedSync() throws {
     let directory = TemporaryDirectory()
     let log = directory.appending("log")
@@ -120,7 +120,7 @@ extension CrashTests {
     #expect(descriptor(calls[failed]) != descriptor(calls[failed + 1]))
   }
 
-  @Test(.timeLimit(.minutes(3)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"))
+  @Test(.timeLimit(.minutes(20)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"))
   func aSyncThatIsInterruptedTwiceIsAnError() throws {
     let directory = TemporaryDirectory()
     let program = try RunningProgram.start(
@@ -133,7 +133,7 @@ extension CrashTests {
   }
 
   /// The kernel writes as much as the limit to the length of files allows and then refuses.
-  @Test(.timeLimit(.minutes(2)), arguments: [20_000, 40_001, 100_000])
+  @Test(.timeLimit(.minutes(20)), arguments: [20_000, 40_001, 100_000])
   func aWriteThatStopsShortIsTakenBackAndTheStoreGoesOn(limit: Int) throws {
     let directory = TemporaryDirectory()
     let program = try RunningProgram.start(

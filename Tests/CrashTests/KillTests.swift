@@ -31,7 +31,7 @@ extension CrashTests {
   /// The n-th call of every kind is the last thing that the writer tried, for every n, in a store of
   /// its own; small segments, so that all that happens in their life happens several times.
   @Test(
-    .timeLimit(.minutes(10)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"),
+    .timeLimit(.minutes(20)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"),
     arguments: [
       "mkdir", "flock", "pwrite64", "fdatasync", "renameat2", "fsync", "write",
     ])

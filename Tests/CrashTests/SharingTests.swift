@@ -13,7 +13,7 @@ extension CrashTests {
   /// Into few large segments, into many that are sealed under the readers' eyes, and into many as fast
   /// as the directory can change.
   @Test(
-    .timeLimit(.minutes(5)),
+    .timeLimit(.minutes(20)),
     arguments: zip([64 << 20, 64 << 10, 64 << 10], [Durability.synced, .synced, .buffered]))
   func eightProcessesWriteWhileTwoLookUp(segmentLimit: Int, durability: Durability) throws {
     let directory = TemporaryDirectory()

@@ -7,7 +7,7 @@ import WarmStart
 import checkpoint_writer
 
 extension CrashTests {
-  @Test(.timeLimit(.minutes(3)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"))
+  @Test(.timeLimit(.minutes(20)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"))
   func aThousandDurableCheckpointsCostOneSyncEach() throws {
     let directory = TemporaryDirectory()
     let (calls, lines) = try Trace.ofLoop(
@@ -28,7 +28,7 @@ extension CrashTests {
   /// In a directory with sealed segments and the log of another process that lives; `own` is whether
   /// the one that looks up has a log of its own.
   @Test(
-    .timeLimit(.minutes(3)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"),
+    .timeLimit(.minutes(20)), .enabled(if: Trace.isPossible, "strace(1) is missing or refused"),
     arguments: [false, true])
   func aLookupCostsNoSyncAndNoWrite(own: Bool) throws {
     let directory = TemporaryDirectory()

@@ -115,7 +115,7 @@ private struct Sample {
     }
   }
 
-  @Test(.timeLimit(.minutes(5)))
+  @Test(.timeLimit(.minutes(20)))
   func everyCutOfASealedSegmentIsReportedAndTheRestServed() throws {
     let sample = try Sample(sealed: true)
     for length in everyNumber(below: sample.bytes.count) {
@@ -126,7 +126,7 @@ private struct Sample {
     }
   }
 
-  @Test(.timeLimit(.minutes(5)))
+  @Test(.timeLimit(.minutes(20)))
   func everyCutOfALogLeavesWhatStandsBeforeIt() throws {
     let sample = try Sample(sealed: false)
     for length in everyNumber(below: sample.bytes.count) {

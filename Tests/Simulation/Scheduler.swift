@@ -147,10 +147,11 @@ final class Scheduler: @unchecked Sendable {
     }
   }
 
-  private final class Running: RunningThread {
+  private final class Running: RunningThread, @unchecked Sendable {
     let thread: SimulatedThread
     let real: any RunningThread
     let scheduler: Scheduler
+    private var isJoined = false
 
     init(thread: SimulatedThread, real: any RunningThread, scheduler: Scheduler) {
       self.thread = thread
@@ -160,8 +161,12 @@ final class Scheduler: @unchecked Sendable {
 
     func join() {
       if !thread.hasEnded { scheduler.wait(.end(thread)) }
+      isJoined = true
       real.join()
     }
+
+    // Nobody joins the threads of a process that was killed.
+    deinit { if thread.hasEnded, !isJoined { real.join() } }
   }
 }
 

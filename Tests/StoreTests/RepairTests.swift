@@ -156,7 +156,7 @@ import WarmStart
   }
 
   /// Every write, sync, rename and unlink after the nth fails, for every n.
-  @Test(.timeLimit(.minutes(10))) func aRepairThatIsCutShortCanBeRunAgain() throws {
+  @Test(.timeLimit(.minutes(20))) func aRepairThatIsCutShortCanBeRunAgain() throws {
     let sample = try MixedStore()
     var cuts = 0
     for seed in 0..<setting("WARMSTART_REPAIRS", default: 300) / 10 {
