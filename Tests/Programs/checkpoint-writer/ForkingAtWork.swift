@@ -16,6 +16,8 @@ func leaveAnOrphanOfABusyParent(_ arguments: Arguments) {
     while true { pause() }
   }
   withExtendedLifetime(saver) {}
+  // Whoever waits for its output must not wait for ever.
+  alarm(60)
   // The thread that saves is the parent's alone, and so are its files.
   let kept = openFiles(in: store)
   if !kept.isEmpty { fail("the child has its parent's \(kept)") }
@@ -96,4 +98,16 @@ func rehearseCompaction(_ arguments: Arguments) {
     orFail("upkeep") { try rehearsal.engine().waitForUpkeep() }
     orFail("close") { try rehearsal.close() }
   }
+  // And a merge beside what is not on stable storage yet.
+  var options = StoreOptions()
+  options.durability = .buffered
+  let unsynced = orFail("open") {
+    try WarmStartStore.open(at: arguments.text("store"), options: options)
+  }
+  orFail("save") { try unsynced.save(write(100, 21)) }
+  let rehearsal = arguments.openStore()
+  for turn in 22...24 { orFail("save") { try rehearsal.save(write(100, turn)) } }
+  orFail("compact") { _ = try rehearsal.compact() }
+  orFail("close") { try rehearsal.close() }
+  orFail("close") { try unsynced.close() }
 }
