@@ -124,7 +124,9 @@ extension Model {
         }
       } else if afterCrash {
         attempts[index].course.state = .lost
-      } else if attempt.course.state != .lost, !attempt.course.isDoubtful {
+      } else if attempt.course.state != .lost, !attempt.course.isDoubtful,
+        !restsOnUnstable(attempt, present)
+      {
         attempts[index].course.state = .absent
       }
     }
@@ -138,6 +140,13 @@ extension Model {
     return others.contains { !isBetter(attempt, than: $0) }
       && others.contains { !precedes($0, attempt) }
       && (attempt.kind == .checkpoint || finals.contains { !precedes($0, attempt) })
+  }
+
+  /// Whether what is on stable storage for all that its caller knows has made way for what is not: then it is
+  /// still owed, should the other be lost.
+  private func restsOnUnstable(_ attempt: Attempt, _ present: Set<Int>) -> Bool {
+    guard attempt.course.state == .acknowledged, attempt.course.isStable else { return false }
+    return !isDead(attempt, by: present.filter { attempts[$0].course.isStable })
   }
 
   /// Whether a newer checkpoint of the same session is there instead, and one that is no worse.
