@@ -49,18 +49,21 @@ extension Catalog {
     }
   }
 
-  /// A record proved damaged: from now on it fills no slot, and what it hid comes forward.
-  func setAside(_ place: Place, key: Fingerprint, what: String) throws(StoreError) {
-    noteUnreadable(place, key: key, what: what)
+  /// A record proved damaged: from now on it fills no slot, and what it hid comes forward. `isWhole` says that
+  /// all of it was there, so that it is not the torn tail of a log.
+  func setAside(
+    _ place: Place, key: Fingerprint, what: String, isWhole: Bool
+  ) throws(StoreError) {
+    noteUnreadable(place, key: key, what: what, isWhole: isWhole)
     try refresh()
   }
 
   /// The same, but that what it hid comes forward with the next refresh.
-  func noteUnreadable(_ place: Place, key: Fingerprint, what: String) {
+  func noteUnreadable(_ place: Place, key: Fingerprint, what: String, isWhole: Bool = false) {
     unreadable.insert(Spot(segment: place.segment, offset: place.offset))
     setAsideCount += 1
     changedSince?.insert(key)
-    if let segment = segment(place.segment), mayBeTorn(place, segment) {
+    if !isWhole, let segment = segment(place.segment), mayBeTorn(place, segment) {
       // No damage for sure; but what it was stays to be looked at.
       damagedSegments.insert(segment.id)
     } else if let segment = segment(place.segment) {
@@ -105,7 +108,7 @@ extension Catalog {
     options.logger?.warning("damage: \(found)")
   }
 
-  func noteTorn(_ gaps: [Replay.Gap], in segment: Segment) {
+  func noteTorn(_ gaps: [ReplayGap], in segment: Segment) {
     guard !gaps.isEmpty else { return }
     tornTails += 1
     options.logger?.debug("torn tail of a crash in \(segment.name) at \(gaps[0].range.lowerBound)")

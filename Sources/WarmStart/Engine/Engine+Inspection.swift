@@ -91,7 +91,7 @@ extension Engine {
       switch error {
       case .file(let error): throw .file(error)
       case .overLimit(let bytes): throw .payloadTooLong(bytes: bytes, limit: options.payloadLimit)
-      case .damaged(let what):
+      case .damaged(let what), .unfaithful(let what):
         options.logger?.warning("\(listed.segment) at byte \(listed.record.offset): \(what)")
         return nil
       }

@@ -48,13 +48,20 @@ extension Engine {
         case .file(let error): throw .file(error)
         case .overLimit(let bytes):
           throw .payloadTooLong(bytes: bytes, limit: options.payloadLimit)
-        case .damaged(let what):
-          // Each turn takes one record out of the running, so that this ends.
-          try stateLock.withLock { () throws(StoreError) in
-            try catalog.setAside(chosen.place.place, key: key, what: what)
-          }
+        // Each turn takes one record out of the running, so that this ends.
+        case .damaged(let what): try setAside(chosen.place.place, key: key, what: what)
+        case .unfaithful(let what):
+          try setAside(chosen.place.place, key: key, what: what, isWhole: true)
         }
       }
+    }
+  }
+
+  private func setAside(
+    _ place: Place, key: Fingerprint, what: String, isWhole: Bool = false
+  ) throws(StoreError) {
+    try stateLock.withLock { () throws(StoreError) in
+      try catalog.setAside(place, key: key, what: what, isWhole: isWhole)
     }
   }
 
