@@ -42,6 +42,51 @@ import WarmStart
     #expect(try store.verify().damage.isEmpty)
   }
 
+  @Test func withoutBothHeadersTheListIsStillLookedAt() throws {
+    try fill(3)
+    let compacting = try WarmStartStore.open(at: path)
+    try compacting.compact()
+    try compacting.close()
+    let name = "\(path)/" + segments()[0]
+    var bytes = contents(name)
+    // Both copies of the header, and a byte of the list of replaced segments.
+    for offset in [20, 84, 130] { bytes[offset] ^= 1 }
+    write(bytes, to: name)
+    let store = try WarmStartStore.openReadOnly(at: path)
+    #expect(try store.lookup(key)?.payload == [2])
+    let damage = try store.verify().damage
+    #expect(damage.map(\.offset) == [0, 64, 128])
+    #expect(damage.allSatisfy { $0.effect == .nothingLost })
+  }
+
+  @Test func whatWasWrittenAndIsNotWhatWasSavedIsToldOf() throws {
+    let writer = try WarmStartStore.open(at: path)
+    try writer.save([UInt8](repeating: 7, count: 4000), for: key)
+    let log = segments()[0]
+    var bytes = contents("\(path)/\(log)")
+    let salt = try SegmentHeader.decodeCopy(
+      bytes.span.bytes.extracting(0..<64), id: SegmentName(log)!.id
+    ).header.salt
+    let start = 128
+    let offset = UInt64(start)
+    let prefix = RecordHeader.decodePrefix(
+      bytes.span.bytes.extracting(start..<start + 24), offset: offset, salt: salt)!
+    var header = try RecordHeader.decode(
+      bytes.span.bytes.extracting(start..<start + prefix.headerLength), offset: offset, salt: salt)
+    header.rawChecksum ^= 1
+    bytes.withUnsafeMutableBytes {
+      _ = header.encode(
+        to: UnsafeMutableRawBufferPointer(rebasing: $0[start...]), offset: offset, salt: salt)
+    }
+    let copy = directory.appending("copy")
+    mkdir(copy, 0o700)
+    write(bytes, to: "\(copy)/\(log)")
+    let store = try WarmStartStore.openReadOnly(at: copy)
+    #expect(try store.lookup(key) == nil)
+    #expect(try store.statistics.damagedRecords == 1)
+    try writer.close()
+  }
+
   @Test(arguments: [true, false]) func whatIsNoFileTakesTheNameOfNoLog(isLink: Bool) throws {
     let writer = try WarmStartStore.open(at: path)
     try writer.save([7], for: key)

@@ -33,6 +33,7 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
 
   /// Runs it; to be called once.
   package func run() throws {
+    defer { machine.finish() }
     machine.beforeCall = { [unowned self] call in
       calls += 1
       losePower("before \(call) in \(now)")
@@ -260,6 +261,7 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
     var model = model
     let machine = Machine(
       disk: disk, dice: Dice(UInt64(cases)), wall: machine.now, moments: machine.moments)
+    defer { machine.finish() }
     let audit = Audit(machine: machine, keys: Self.keys, producers: Circumstances.producers)
     if let wrong = audit.run(&model, afterCrash: true) { return wrong }
     if cases % 8 == 4 { return objectionToCompacting(machine, &model, audit) }

@@ -33,6 +33,28 @@ import WarmStart
     #expect(found.bytes > 100_000 && found.tornTails == 0 && found.damage.isEmpty)
   }
 
+  /// A segment cannot have more records than these; two are looked at at once.
+  @Test func memoryIsBoundedHoweverManyRecordsThereAre() throws {
+    let directory = TemporaryDirectory()
+    let path = directory.appending("store")
+    var options = StoreOptions()
+    options.durability = .buffered
+    let store = try WarmStartStore.open(at: path, options: options)
+    let records = setting("WARMSTART_EVERY", default: 1) > 1 ? 1 << 12 : 1 << 18
+    for start in stride(from: 0, to: records, by: 1 << 11) {
+      try store.save(
+        (start..<start + 1 << 11).map {
+          NewEntry([1], for: Fingerprint(words: (UInt64($0) &* 0x9e37_79b9_7f4a_7c15, 0, 0, 1)))
+        })
+    }
+    try store.close()
+    let run = Tool.run("fsck", path, "--json")
+    #expect(run.status == 0)
+    #expect(try verdict(run).records == records)
+    print("fsck of \(records) records took \(run.peakMemory >> 20) MiB")
+    if records == 1 << 18 { #expect(run.peakMemory < 192 << 20) }
+  }
+
   @Test func aDamagedPayloadIsFoundAndNamed() throws {
     let sample = try SampleStore.filled()
     sample.damage(payload: Array("better".utf8))

@@ -11,6 +11,8 @@ struct Tool {
   var signal: Int32?
   var output: [UInt8]
   var errors: String
+  /// The most memory that it had at a time, bytes.
+  var peakMemory = 0
 
   /// Standard output as text.
   var text: String { String(decoding: output, as: UTF8.self) }
@@ -100,11 +102,12 @@ struct RunningTool {
   /// Waits for the end.
   func wait() -> Tool {
     var word: Int32 = 0
-    while waitpid(processID, &word, 0) < 0 && errno == EINTR {}
+    var usage = rusage()
+    while wait4(processID, &word, 0, &usage) < 0 && errno == EINTR {}
     let signal = word & 0x7f
     return Tool(
       status: signal == 0 ? word >> 8 & 0xff : nil, signal: signal == 0 ? nil : signal, output: [],
-      errors: "")
+      errors: "", peakMemory: usage.ru_maxrss * 1024)
   }
 
   func kill(_ signal: Int32) { _ = Glibc.kill(processID, signal) }

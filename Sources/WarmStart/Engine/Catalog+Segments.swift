@@ -137,11 +137,11 @@ extension Catalog {
       if let trailer = found.trailer { end = trailer.footerOffset }
     }
     let scanner = SegmentScanner(file: file, salt: segment.header.salt, end: end)
-    let life: Replay.Life = segment.phase == .sealed ? .sealed : segment.isLive ? .live : .dead
+    let life: SegmentLife = segment.phase == .sealed ? .sealed : segment.isLive ? .live : .dead
     let start = segment.tail
     let known = segment.syncedBytes
     let replay = try fromDisk { () throws(FileError) in
-      try Replay.run(scanner, from: start, life: life, syncedBytes: known)
+      try Replay<FoundRecord>.run(scanner, from: start, life: life, syncedBytes: known)
     }
     for record in replay.records {
       take(record.header, at: record.offset, in: segment)
@@ -235,11 +235,11 @@ extension Catalog {
       }
     }
     let scanner = SegmentScanner(file: file, salt: segment.header.salt, end: segment.tail)
-    let life: Replay.Life = segment.phase == .sealed ? .sealed : .dead
+    let life: SegmentLife = segment.phase == .sealed ? .sealed : .dead
     let start = segment.header.recordsStart
     let known = segment.syncedBytes
     let replay = try fromDisk { () throws(FileError) in
-      try Replay.run(scanner, from: start, life: life, syncedBytes: known)
+      try Replay<FoundRecord>.run(scanner, from: start, life: life, syncedBytes: known)
     }
     for record in replay.records where keys.contains(record.header.key) {
       body(record.header, record.offset)

@@ -52,8 +52,7 @@ extension Engine {
   func verifying(
     _ depth: Depth, _ atOnce: Int, _ progress: @escaping (UInt64, UInt64) -> Void
   ) throws(StoreError) -> (report: VerificationReport, findings: [Finding]) {
-    let total = try statistics().totalBytes
-    let results = VerificationResults(host.threads.makeLock(), total: total, progress)
+    let results = VerificationResults(host.threads.makeLock(), progress)
     var known: Set<SegmentID> = []
     var foreign: [String] = []
     // What a compaction has made meanwhile holds what was in segments that were gone before anybody looked.
@@ -62,6 +61,7 @@ extension Engine {
       let new = Self.segments(among: all).filter { known.insert($0.id).inserted }
       guard !new.isEmpty || round == 0 else { break }
       foreign = Self.foreign(among: all)
+      results.expect(totalSize(of: new))
       host.threads.forEach(new, atOnce: atOnce) { [self] name in
         do throws(StoreError) { try inspect(name, depth, results) } catch {
           results.add(error, of: name)
@@ -74,6 +74,14 @@ extension Engine {
   }
 
   private static let mostListings = 8
+
+  /// Bytes of the files, as far as they can be told.
+  private func totalSize(of names: [SegmentName]) -> UInt64 {
+    names.reduce(0) { total, name in
+      guard let size = try? directory.open(name.description).size() else { return total }
+      return total + min(size, FormatLimits.file)
+    }
+  }
 
   /// Every name that one of two listings has: one alone may leave out a file that is renamed meanwhile.
   private func names() throws(StoreError) -> Set<String> {
@@ -146,18 +154,22 @@ extension Engine {
 /// What the threads of one verification found.
 private final class VerificationResults: @unchecked Sendable {
   private let lock: any Lock
-  private let total: UInt64
   private let progress: (UInt64, UInt64) -> Void
   // Guarded by lock.
+  private var total: UInt64 = 0
   private var done: UInt64 = 0
   private var report = VerificationReport()
   private var findings: [Engine.Finding] = []
   private var unread: [(name: SegmentName, error: StoreError)] = []
 
-  init(_ lock: any Lock, total: UInt64, _ progress: @escaping (UInt64, UInt64) -> Void) {
+  init(_ lock: any Lock, _ progress: @escaping (UInt64, UInt64) -> Void) {
     self.lock = lock
-    self.total = total
     self.progress = progress
+  }
+
+  /// So many bytes are to be read, beside what was told before.
+  func expect(_ bytes: UInt64) {
+    lock.withLock { total += bytes }
   }
 
   func took(_ bytes: UInt64) {

@@ -165,7 +165,7 @@ final class Merge {
       }.sorted { $0.offset < $1.offset }
     }
     let replay = try StoreError.wrapping { () throws(FileError) in
-      try Replay.run(
+      try Replay<FoundRecord>.run(
         SegmentScanner(file: source.file, salt: source.header.salt, end: victim.tail),
         from: source.header.recordsStart, life: source.isSealed ? .sealed : .dead,
         syncedBytes: victim.syncedBytes)

@@ -11,8 +11,8 @@ final class PayloadInspector {
   /// Bytes of a stored block at most: LZ4 makes a block longer by a 255th where it does not shrink.
   private static let longestBlock = Codec.blockLength + Codec.blockLength / 255 + 16
 
-  init(_ file: any File, progress: @escaping (Int) -> Void) {
-    window = ReadWindow(file)
+  init(_ window: ReadWindow, progress: @escaping (Int) -> Void) {
+    self.window = window
     raw = .allocate(byteCount: Codec.blockLength, alignment: 16)
     scratch = .allocate(byteCount: Codec.blockLength, alignment: 16)
     self.progress = progress

@@ -5,10 +5,68 @@
 // in a log, a later record says how far that was. Beyond it a crash may have torn anything, which is
 // no damage, and a record counts only once its payload's checksum has passed.
 
+/// What a replay remembers of a record.
+protocol ReplayedRecord {
+  init(_ record: FoundRecord)
+  /// Where it begins.
+  var offset: UInt64 { get }
+  /// Where it ends.
+  var end: UInt64 { get }
+  var headerLength: Int { get }
+  var storedLength: Int { get }
+  var storedChecksum: UInt32 { get }
+}
+
+extension FoundRecord: ReplayedRecord {
+  init(_ record: FoundRecord) { self = record }
+
+  var headerLength: Int { header.length }
+  var storedLength: Int { header.storedLength }
+  var storedChecksum: UInt32 { header.storedChecksum }
+}
+
+/// Where a record is, and no more: of very many records little is held.
+struct RecordExtent: ReplayedRecord {
+  var offset: UInt64
+  private var stored: UInt32
+  private var headerUnits: UInt16
+  var storedChecksum: UInt32
+
+  init(_ record: FoundRecord) {
+    offset = record.offset
+    stored = UInt32(record.header.storedLength)
+    headerUnits = UInt16(record.header.length / 8)
+    storedChecksum = record.header.storedChecksum
+  }
+
+  var headerLength: Int { Int(headerUnits) * 8 }
+  var storedLength: Int { Int(stored) }
+  var length: UInt64 { UInt64(headerLength + storedLength.aligned(to: 8)) }
+  var end: UInt64 { offset + length }
+}
+
+/// Bytes that should be records and are not.
+struct ReplayGap {
+  var range: Range<UInt64>
+  var what: String
+}
+
+/// Whose segment it is decides about its end.
+enum SegmentLife {
+  /// Its writer lives: a record that is half there is not there yet.
+  case live
+  /// A log that nobody writes any more.
+  case dead
+  /// Sealed: everything in it was on stable storage.
+  case sealed
+}
+
 /// What a replay found.
-struct Replay {
+struct Replay<Record: ReplayedRecord> {
+  typealias Gap = ReplayGap
+
   /// In the order of the file.
-  var records: [FoundRecord] = []
+  var records: [Record] = []
   /// Bytes that should be records and are not.
   var damage: [Gap] = []
   /// The same beyond what was known to be on stable storage: the torn tail of a crash.
@@ -18,24 +76,9 @@ struct Replay {
   /// How far the log was known to be on stable storage, bytes.
   var syncedBytes: UInt64
 
-  struct Gap {
-    var range: Range<UInt64>
-    var what: String
-  }
-
-  /// Whose segment it is decides about its end.
-  enum Life {
-    /// Its writer lives: a record that is half there is not there yet.
-    case live
-    /// A log that nobody writes any more.
-    case dead
-    /// Sealed: everything in it was on stable storage.
-    case sealed
-  }
-
   /// Replays `scanner` from `start`; `syncedBytes` is what was known from the records before.
   static func run(
-    _ scanner: SegmentScanner, from start: UInt64, life: Life, syncedBytes: UInt64
+    _ scanner: SegmentScanner, from start: UInt64, life: SegmentLife, syncedBytes: UInt64
   ) throws(FileError) -> Replay {
     var replay = Replay(tail: start, syncedBytes: syncedBytes)
     var gaps: [Gap] = []
@@ -43,7 +86,12 @@ struct Replay {
     while offset < scanner.end {
       switch try scanner.look(at: offset) {
       case .record(let record):
-        replay.records.append(record)
+        guard replay.records.count < FormatLimits.records else {
+          gaps.append(
+            Gap(range: offset..<scanner.end, what: "more records than a segment can have"))
+          return try replay.settled(scanner, gaps: gaps, life: life)
+        }
+        replay.records.append(Record(record))
         replay.syncedBytes = max(replay.syncedBytes, record.header.syncedBytes)
         offset = record.end
       case .unknown(let length, let syncedBytes):
@@ -83,7 +131,7 @@ struct Replay {
 
   /// Sorts gaps into damage and torn places, and drops what was never whole.
   private func settled(
-    _ scanner: SegmentScanner, gaps: [Gap], life: Life
+    _ scanner: SegmentScanner, gaps: [Gap], life: SegmentLife
   ) throws(FileError) -> Replay {
     var result = self
     for gap in gaps {

@@ -4,8 +4,10 @@
 final class SegmentInspector {
   private let file: any File
   private let name: SegmentName
+  private let depth: Engine.Depth
   private let reader: SegmentReader
-  private let payloads: PayloadInspector?
+  private let window: ReadWindow
+  private let payloads: PayloadInspector
 
   private(set) var damage: [Damage] = []
   /// Records whose payloads are not what was written.
@@ -26,8 +28,10 @@ final class SegmentInspector {
   ) {
     self.file = file
     self.name = name
+    self.depth = depth
     reader = SegmentReader(file: file, id: name.id)
-    payloads = depth == .payloads ? PayloadInspector(file, progress: progress) : nil
+    window = ReadWindow(file)
+    payloads = PayloadInspector(window, progress: progress)
   }
 
   func run() throws(StoreError) {
@@ -51,40 +55,83 @@ final class SegmentInspector {
         0, UInt64(SegmentHeader.fixedLength), "segment header differs from its copy in the footer",
         effect: .nothingLost)
     }
-    if payloads != nil { file.willRead(0..<fileSize) }
+    if depth == .payloads { file.willRead(0..<fileSize) }
     let end: UInt64
     if let footer { end = footer.trailer.footerOffset } else { end = try recordsEnd() }
     let scanner = SegmentScanner(file: file, salt: header.salt, end: end)
     let replay = try StoreError.wrapping { () throws(FileError) in
-      try Replay.run(scanner, from: header.recordsStart, life: life, syncedBytes: 0)
+      try Replay<RecordExtent>.run(
+        scanner, from: header.recordsStart, life: life, syncedBytes: 0)
     }
     isTorn = !replay.torn.isEmpty
     recordCount = replay.records.count
-    let badPlaces = badPlaces(replay, footer)
+    let badPlaces = badPlaces(replay.damage, footer)
     // A file that was cut may have had more records.
     var hasAllRecords = try recordsEnd() < fileSize
     for place in badPlaces where try note(place, footer, header, end: end) { hasAllRecords = true }
     if let footerDamage {
       note(footerDamage.with(effect: hasAllRecords ? .nothingLost : .unknownLost))
     }
-    if let footer { compare(replay, footer) }
-    for record in replay.records { try inspect(record.header, at: record.offset) }
+    try inspect(replay, footer, salt: header.salt)
     if let footer { for place in badPlaces { try inspect(place, footer) } }
+  }
+
+  // MARK: Records
+
+  /// Every record, one after the other: of all of them together only where they are is held.
+  private func inspect(
+    _ replay: Replay<RecordExtent>, _ footer: Footer?, salt: UInt64
+  ) throws(StoreError) {
+    var comparison = footer.map { FooterComparison($0) }
+    for record in replay.records {
+      guard let header = try header(of: record, salt: salt) else {
+        note(
+          record.offset, record.length, "record header, which was intact a moment ago",
+          effect: footer == nil ? .unknownLost : .nothingLost)
+        continue
+      }
+      switch comparison?.take(header, at: record.offset) {
+      case .missing:
+        note(
+          record.offset, record.length, "record is missing in the footer", of: header,
+          effect: header.kind.isEntry ? .entryLost : .nothingLost)
+      case .different:
+        note(
+          record.offset, record.length, "header and footer disagree", of: header,
+          effect: .nothingLost)
+      case .same, nil: break
+      }
+      try inspect(header, at: record.offset)
+    }
+    guard let footer, let comparison else { return }
+    // Where the header of a record in the footer is damaged, the replay told of the gap already.
+    for problem in comparison.problems(besides: replay.damage) { noteFooter(footer, problem) }
+  }
+
+  /// The header of a record that a replay found; nil if it is not intact any more.
+  private func header(of record: RecordExtent, salt: UInt64) throws(StoreError) -> RecordHeader? {
+    // Where payloads are skipped no more is read than a few headers.
+    let ahead = depth == .payloads ? ReadWindow.length : 4096
+    let bytes = try StoreError.wrapping { () throws(FileError) in
+      try window.bytes(record.headerLength, at: record.offset, ahead: ahead)
+    }
+    guard let bytes else { return nil }
+    return try? RecordHeader.decode(bytes.bytes, offset: record.offset, salt: salt)
   }
 
   // MARK: Bad places
 
   /// Bytes that should be records, and the headers that the footer has of those.
   private struct BadPlace {
-    var gap: Replay.Gap
+    var gap: ReplayGap
     var spares: [(header: RecordHeader, offset: UInt64)] = []
   }
 
-  private func badPlaces(_ replay: Replay, _ footer: Footer?) -> [BadPlace] {
-    var places = replay.damage.map { BadPlace(gap: $0) }
+  private func badPlaces(_ damage: [ReplayGap], _ footer: Footer?) -> [BadPlace] {
+    var places = damage.map { BadPlace(gap: $0) }
     guard let footer, !places.isEmpty else { return places }
     for number in 0..<footer.count {
-      guard let entry = footer.entry(number), let index = replay.damage.index(of: entry.offset),
+      guard let entry = footer.entry(number), let index = damage.index(of: entry.offset),
         let header = try? footer.header(of: entry)
       else { continue }
       places[index].spares.append((header, entry.offset))
@@ -140,7 +187,7 @@ final class SegmentInspector {
     }
   }
 
-  private func life() throws(StoreError) -> Replay.Life {
+  private func life() throws(StoreError) -> SegmentLife {
     guard name.phase == .log else { return .sealed }
     return try StoreError.wrapping { () throws(FileError) in
       guard try file.tryLock(.shared) else { return .live }
@@ -167,72 +214,10 @@ final class SegmentInspector {
     }
   }
 
-  // MARK: Footer against records
-
-  private func compare(_ replay: Replay, _ footer: Footer) {
-    var entries: [UInt64: FooterEntry] = [:]
-    var previous: FooterEntry?
-    for index in 0..<footer.count {
-      guard let entry = footer.entry(index) else {
-        noteFooter(footer, "entry \(index) is out of limits")
-        continue
-      }
-      if let previous, (entry.key, entry.offset) <= (previous.key, previous.offset) {
-        noteFooter(footer, "entry \(index) is out of order")
-      }
-      previous = entry
-      entries[entry.offset] = entry
-    }
-    for record in replay.records {
-      guard let entry = entries.removeValue(forKey: record.offset) else {
-        note(
-          record.offset, record.length, "record is missing in the footer", of: record.header,
-          effect: record.header.kind.isEntry ? .entryLost : .nothingLost)
-        continue
-      }
-      var header = record.header
-      header.syncedBytes = 0
-      if !((try? footer.header(of: entry))?.isIdentical(to: header) ?? false)
-        || entry.writeSecondsDisagree
-      {
-        note(
-          record.offset, record.length, "header and footer disagree", of: header,
-          effect: .nothingLost)
-      }
-    }
-    // Where the header of a record in the footer is damaged, the replay told of the gap already.
-    for entry in entries.values
-    where replay.damage.index(of: entry.offset) == nil {
-      noteFooter(footer, "names a record at \(entry.offset) that is not there")
-    }
-    if replay.damage.isEmpty { compareCounts(replay, footer) }
-  }
-
-  private func compareCounts(_ replay: Replay, _ footer: Footer) {
-    var expected = footer.trailer
-    expected.recordCount = replay.records.count
-    (expected.removalCount, expected.markCount) = (0, 0)
-    (expected.rawBytes, expected.storedBytes) = (0, 0)
-    (expected.oldestStamp, expected.newestStamp) = (replay.records.isEmpty ? 0 : .max, 0)
-    for header in replay.records.lazy.map(\.header) {
-      expected.removalCount += header.kind == .removal ? 1 : 0
-      expected.markCount += header.kind == .accessMark ? 1 : 0
-      expected.oldestStamp = min(expected.oldestStamp, header.stamp)
-      expected.newestStamp = max(expected.newestStamp, header.stamp)
-      expected.rawBytes += UInt64(header.rawLength)
-      expected.storedBytes += UInt64(header.storedLength)
-    }
-    if expected != footer.trailer { noteFooter(footer, "counts differ from the records") }
-    let misnumbered = replay.records.enumerated().first { $1.header.number != UInt32($0) }
-    if let (number, record) = misnumbered {
-      noteFooter(footer, "record \(number) is numbered \(record.header.number)")
-    }
-  }
-
   // MARK: Payloads
 
   private func inspect(_ header: RecordHeader, at offset: UInt64) throws(StoreError) {
-    guard let payloads else { return }
+    guard depth == .payloads else { return }
     let fault = try StoreError.wrapping { () throws(FileError) in
       try payloads.fault(of: header, at: offset)
     }
@@ -280,23 +265,5 @@ final class SegmentInspector {
     let offset = footer.trailer.footerOffset
     note(
       offset, footer.trailer.fileSize - offset, "footer: \(what)", effect: .nothingLost)
-  }
-}
-
-extension FooterEntry {
-  fileprivate var writeSecondsDisagree: Bool {
-    writeSeconds != UInt32(clamping: writeTime / 1_000_000_000)
-  }
-}
-
-extension [Replay.Gap] {
-  /// Which of the gaps, which are in the order of the file, has the byte.
-  fileprivate func index(of offset: UInt64) -> Int? {
-    var (low, high) = (0, count)
-    while low < high {
-      let middle = (low + high) / 2
-      if self[middle].range.upperBound <= offset { low = middle + 1 } else { high = middle }
-    }
-    return low < count && self[low].range.contains(offset) ? low : nil
   }
 }

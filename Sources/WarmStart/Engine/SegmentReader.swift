@@ -25,15 +25,15 @@ struct SegmentReader {
         damage.append(place(UInt64(start), UInt64(copy), try reason(error)))
       }
     }
-    guard let found else { return (footer?.header, damage) }
-    var header = found.header
-    if found.replaced > 0 {
+    guard var header = found?.header ?? footer?.header else { return (nil, damage) }
+    let replaced = found?.replaced ?? header.replaced.count
+    if replaced > 0 {
       let start = 2 * copy
       let list = try upTo(
-        SegmentHeader.recordsStart(replaced: found.replaced) - start, at: UInt64(start))
+        SegmentHeader.recordsStart(replaced: replaced) - start, at: UInt64(start))
       do throws(FormatError) {
         header.replaced = try SegmentHeader.decodeReplaced(
-          list.span.bytes, count: found.replaced, salt: header.salt)
+          list.span.bytes, count: replaced, salt: header.salt)
       } catch {
         damage.append(place(UInt64(start), UInt64(list.count), try reason(error)))
         // Without any list the records count; what they replaced does too, where it is still there.
@@ -117,6 +117,8 @@ extension SegmentReader {
     case file(FileError)
     /// The bytes are not what was written: which part.
     case damaged(String)
+    /// The bytes are those that were written, and do not give the payload that was saved: no crash does that.
+    case unfaithful(String)
     /// More bytes than the reader was allowed to take.
     case overLimit(Int)
   }
@@ -147,6 +149,17 @@ extension SegmentReader {
     return ReadRecord(header: header, payload: payload)
   }
 
+  /// Whether it is the stored bytes that are to blame for a payload that cannot be restored.
+  private static func blame(
+    _ failure: RecordFailure, on bytes: [UInt8], from start: Int, _ header: RecordHeader
+  ) -> RecordFailure {
+    guard case .damaged(let what) = failure else { return failure }
+    let stored = bytes.withUnsafeBytes { all in
+      CRC32C.of(UnsafeRawBufferPointer(rebasing: all[start..<start + header.storedLength]))
+    }
+    return stored == header.storedChecksum ? .unfaithful(what) : failure
+  }
+
   /// Restores the payload that follows a header and holds it against its checksum.
   static func payload(
     _ bytes: [UInt8], from start: Int, _ header: RecordHeader
@@ -166,7 +179,7 @@ extension SegmentReader {
         } catch { failure = .damaged("payload does not decompress") }
       }
     }
-    if let failure { throw failure }
+    if let failure { throw blame(failure, on: bytes, from: start, header) }
     return payload
   }
 }

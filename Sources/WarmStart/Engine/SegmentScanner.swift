@@ -117,9 +117,9 @@ final class SegmentScanner {
   }
 
   /// Whether the stored payload of a record passes its checksum.
-  func payloadIsIntact(_ record: FoundRecord) throws(FileError) -> Bool {
-    var offset = record.offset + UInt64(record.header.length)
-    var left = record.header.storedLength
+  func payloadIsIntact(_ record: some ReplayedRecord) throws(FileError) -> Bool {
+    var offset = record.offset + UInt64(record.headerLength)
+    var left = record.storedLength
     var checksum = CRC32C()
     while left > 0 {
       let count = min(left, Self.windowLength)
@@ -128,7 +128,7 @@ final class SegmentScanner {
       offset += UInt64(count)
       left -= count
     }
-    return checksum.value == record.header.storedChecksum
+    return checksum.value == record.storedChecksum
   }
 
   /// Reads anew what was read before.

@@ -210,7 +210,7 @@ final class Busy: @unchecked Sendable {
     let result = pthread_create(
       &thread, nil,
       { context in
-        Unmanaged<Busy>.fromOpaque(context!).takeUnretainedValue().run()
+        Unmanaged<Busy>.fromOpaque(context!).takeRetainedValue().run()
         return nil
       }, Unmanaged.passRetained(self).toOpaque())
     if result != 0 { fail("pthread_create: errno \(result)") }
