@@ -19,62 +19,6 @@ struct Contents {
   }
 }
 
-/// This program with other arguments, in a process of its own; its output is inherited, or comes back.
-final class Child {
-  private var process = pid_t()
-  private var ends: [Int32] = [-1, -1]
-  private var status: Int32?
-
-  init(_ arguments: [String], captures: Bool = false) throws {
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    if captures {
-      guard pipe(&ends) == 0 else { throw ValidationError("no pipe") }
-      for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-      posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
-    }
-    var words = ([CommandLine.arguments[0]] + arguments).map { strdup($0) } + [nil]
-    defer { for word in words { free(word) } }
-    guard posix_spawnp(&process, words[0]!, &actions, nil, &words, environ) == 0 else {
-      throw ValidationError("no process")
-    }
-    if captures { close(ends[1]) }
-  }
-
-  /// Runs a command of the shell.
-  static func shell(_ command: String) throws {
-    guard system(command) == 0 else { throw ValidationError("failed: \(command)") }
-  }
-
-  var isRunning: Bool {
-    guard status == nil else { return false }
-    var now: Int32 = 0
-    if waitpid(process, &now, WNOHANG) == process { status = now }
-    return status == nil
-  }
-
-  func output() throws -> String {
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    while case let count = read(ends[0], &buffer, buffer.count), count > 0 {
-      bytes += buffer[..<count]
-    }
-    close(ends[0])
-    try wait()
-    return String(decoding: bytes, as: UTF8.self)
-  }
-
-  func wait() throws {
-    if status == nil {
-      var now: Int32 = 0
-      waitpid(process, &now, 0)
-      status = now
-    }
-    guard status == 0 else { throw ValidationError("a child failed with status \(status!)") }
-  }
-}
-
 struct Overwrites: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Few keys, overwritten again and again, buffered: how large the directory becomes.")
