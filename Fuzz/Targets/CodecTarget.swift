@@ -3,7 +3,8 @@
 import WarmStart
 
 enum CodecTarget {
-  private static let longest = 1 << 20
+  /// A block, and some of the next.
+  private static let longest = Codec.blockLength + (1 << 14)
   private static let canary: UInt8 = 0xc5
 
   /// A byte that says which codec, four of raw length, then what is stored; or, with the codec's byte at 128
@@ -20,7 +21,10 @@ enum CodecTarget {
     } else {
       let piece = input.all()
       let times = max(1, min(1 + number % (isLong ? 65_536 : 16), longest / max(piece.count, 1)))
-      try pack(Array(repeatElement(piece, count: times).joined()))
+      var payload: [UInt8] = []
+      payload.reserveCapacity(times * piece.count)
+      for _ in 0..<times { payload += piece }
+      try pack(payload)
     }
   }
 
@@ -39,8 +43,10 @@ enum CodecTarget {
 
   private static func pack(_ payload: [UInt8]) throws(Finding) {
     let encoder = PayloadEncoder()
-    // The second time a codec that did well is taken without a trial.
-    for payload in [payload, payload, Array(payload.dropLast(payload.count / 3))] {
+    // The second time a codec that did well is taken without a trial. What is long takes time.
+    let isLong = payload.count > 1 << 14
+    let again = isLong ? [] : [payload, Array(payload.dropLast(payload.count / 3))]
+    for payload in [payload] + again {
       var stored = [UInt8](repeating: 0, count: PayloadEncoder.bound(payload.count) + 1)
       let encoded = payload.withUnsafeBytes { payload in
         stored.withUnsafeMutableBytes { encoder.encode(payload, to: $0) }
@@ -55,7 +61,7 @@ enum CodecTarget {
           && encoded.storedChecksum == stored.withUnsafeBytes(CRC32C.of), "a wrong checksum")
       try require(decoded(stored, encoded.codec, payload.count) == payload, "another payload")
     }
-    try shuffle(payload)
+    if !isLong { try shuffle(payload) }
   }
 
   private static func decoded(_ stored: [UInt8], _ codec: Codec, _ count: Int) -> [UInt8]? {
