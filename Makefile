@@ -5,6 +5,7 @@
 # make fuzz      a minute of fuzzing for each target; see Fuzz/README.md
 # make lint      formatting, and that no layer looks upward
 # make bench     prints what the store costs beside the bare disk
+# make bench-check   fails if an operation has become dearer, counted in instructions
 # make install   the program `warmstart`, its page and completions (PREFIX, DESTDIR)
 
 SWIFT ?= swift
@@ -14,7 +15,7 @@ LZ4_HEADER ?= /usr/include/lz4.h
 SEEDS ?= 100000
 KILLS ?= 1000
 
-.PHONY: all demo test kill-test simulate fuzz test-asan test-tsan lint bench install clean deps
+.PHONY: all demo test kill-test simulate fuzz test-asan test-tsan lint bench bench-check install clean deps
 
 all: deps
 	$(SWIFT) build -c release --product warmstart
@@ -76,6 +77,9 @@ lint: deps
 
 bench: deps
 	Benchmarks/run all
+
+bench-check: deps
+	Benchmarks/check
 
 install: deps
 	program=$$(Tools/build-static) && share=$(DESTDIR)$(PREFIX)/share && \

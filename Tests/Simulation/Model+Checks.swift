@@ -125,7 +125,7 @@ extension Model {
       } else if afterCrash {
         attempts[index].course.state = .lost
       } else if attempt.course.state != .lost, !attempt.course.isDoubtful,
-        !restsOnUnstable(attempt, present)
+        !(isOwed(attempt, since: now) && restsOnUnstable(attempt, present))
       {
         attempts[index].course.state = .absent
       }

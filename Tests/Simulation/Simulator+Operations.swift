@@ -44,8 +44,9 @@ extension Simulator {
     for _ in 0..<dice.within(1...3) {
       guard let process = slot.process, !process.isDead, machine.failure == nil else { return }
       machine.noteOperation()
-      switch dice.below(11) {
+      switch dice.below(12) {
       case 0..<6: save(slot)
+      case 11: runSession(slot)
       case 10 where circumstances.compacts: compact(slot)
       case 6: remove(slot)
       case 7: flush(slot)

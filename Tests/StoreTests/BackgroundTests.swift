@@ -31,6 +31,46 @@ import WarmStart
 
   // MARK: The end
 
+  /// A flush vouches for what was accepted before it, or for what took its place since.
+  @Test func aFlushWaitsForWhatTookThePlaceOfWhatItWaitsFor() throws {
+    let threads = WatchedThreads()
+    var host = bench.host(files)
+    host.threads = threads
+    let store = try bench.open(host: host) { $0.durability = .background }
+    try store.save(payload(0), for: key(9), kind: .final)
+    let session = Session(
+      store: store, key: key(1), label: nil, checkpointInterval: 0, host: bench.host())
+    let gate = gate
+    files.failSyncs {
+      gate.pass()
+      return nil
+    }
+    gate.shut()
+    session.checkpoint(payload(1), objective: -1)
+    gate.waitForSomebody()
+    session.checkpoint(payload(2), objective: -2)
+    let before = threads.waits
+    let hasFlushed = Mutex(false)
+    let flusher = try POSIXThreads().start {
+      try! store.flush()
+      hasFlushed.withLock { $0 = true }
+    }
+    threads.waitUntilWaiting(1)
+    session.checkpoint(payload(3), objective: -3)
+    let beforeWork = Gate()
+    beforeWork.shut()
+    threads.holdFirstThread(at: beforeWork)
+    gate.open()
+    beforeWork.waitForSomebody()
+    // It looks again once the first is written: it goes on waiting, or is done.
+    while threads.waits < before + 2, !hasFlushed.withLock({ $0 }) { sched_yield() }
+    #expect(!hasFlushed.withLock { $0 })
+    beforeWork.open()
+    flusher.join()
+    #expect(try store.lookupBest(key(1))?.payload == payload(3))
+    try store.close()
+  }
+
   /// The thread that writes must not be the last to hold the store.
   @Test(.timeLimit(.minutes(20)))
   func aStoreThatIsDroppedWhileItWritesClosesItself() throws {

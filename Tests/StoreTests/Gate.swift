@@ -1,5 +1,6 @@
 // Holds threads up where a test wants them, and knows when they wait.
 
+import Glibc
 import Synchronization
 import WarmStart
 
@@ -43,14 +44,49 @@ final class WatchedThreads: Threads {
   fileprivate let lock = ThreadLock()
   private let changed: any Signal
   private let waiting = Mutex(0)
+  private let begun = Mutex(0)
+  private let first = Mutex(FirstThread())
+
+  /// The first thread that was started, and its locks.
+  private struct FirstThread {
+    var thread: pthread_t?
+    var ownLock: ObjectIdentifier?
+    var last: ObjectIdentifier?
+    var gate: Gate?
+  }
 
   init() { changed = lock.makeSignal() }
+
+  /// How many times anybody began to wait.
+  var waits: Int { begun.withLock { $0 } }
 
   func makeLock() -> any Lock { WatchedLock(threads.makeLock(), self) }
 
   func start(
     _ body: @escaping @Sendable () -> Void
-  ) throws(ThreadError) -> any RunningThread { try threads.start(body) }
+  ) throws(ThreadError) -> any RunningThread {
+    try threads.start {
+      self.first.withLock { if $0.thread == nil { $0.thread = pthread_self() } }
+      body()
+    }
+  }
+
+  /// From here on the first thread that was started passes the gate before it takes another lock than its first
+  /// after that one: when it has chosen its work, and before it begins with it.
+  func holdFirstThread(at gate: Gate) { first.withLock { $0.gate = gate } }
+
+  fileprivate func willAcquire(_ lock: AnyObject) {
+    let gate = first.withLock { first -> Gate? in
+      guard let thread = first.thread, pthread_equal(thread, pthread_self()) != 0 else {
+        return nil
+      }
+      let id = ObjectIdentifier(lock)
+      if first.ownLock == nil { first.ownLock = id }
+      defer { first.last = id }
+      return first.last == first.ownLock && id != first.ownLock ? first.gate : nil
+    }
+    gate?.pass()
+  }
 
   /// Returns once so many wait.
   func waitUntilWaiting(_ count: Int) {
@@ -62,6 +98,7 @@ final class WatchedThreads: Threads {
   fileprivate func add(_ more: Int) {
     lock.withLock {
       waiting.withLock { $0 += more }
+      if more > 0 { begun.withLock { $0 += more } }
       changed.wakeAll()
     }
   }
@@ -76,7 +113,10 @@ private final class WatchedLock: Lock {
     self.threads = threads
   }
 
-  func acquire() { lock.acquire() }
+  func acquire() {
+    threads.willAcquire(self)
+    lock.acquire()
+  }
   func release() { lock.release() }
   func makeSignal() -> any Signal { WatchedSignal(lock.makeSignal(), threads) }
 }

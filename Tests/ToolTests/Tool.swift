@@ -11,8 +11,6 @@ struct Tool {
   var signal: Int32?
   var output: [UInt8]
   var errors: String
-  /// The most memory that it had at a time, bytes.
-  var peakMemory = 0
 
   /// Standard output as text.
   var text: String { String(decoding: output, as: UTF8.self) }
@@ -102,15 +100,29 @@ struct RunningTool {
   /// Waits for the end.
   func wait() -> Tool {
     var word: Int32 = 0
-    var usage = rusage()
-    while wait4(processID, &word, 0, &usage) < 0 && errno == EINTR {}
+    while waitpid(processID, &word, 0) < 0 && errno == EINTR {}
     let signal = word & 0x7f
     return Tool(
       status: signal == 0 ? word >> 8 & 0xff : nil, signal: signal == 0 ? nil : signal, output: [],
-      errors: "", peakMemory: usage.ru_maxrss * 1024)
+      errors: "")
   }
 
   func kill(_ signal: Int32) { _ = Glibc.kill(processID, signal) }
+
+  /// Looks at its memory again and again until it has ended; gives the most that it had, bytes. What the kernel
+  /// tells of an ended child counts its parent's memory in.
+  func peakMemory() -> Int {
+    var peak = 0
+    var info = siginfo_t()
+    while waitid(P_PID, id_t(processID), &info, WEXITED | WNOWAIT | WNOHANG) == 0,
+      info.si_signo == 0
+    {
+      let status = String(decoding: contents("/proc/\(processID)/status"), as: UTF8.self)
+      let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+      peak = max(peak, (line?.split(separator: " ").dropFirst().first).flatMap { Int($0) } ?? 0)
+    }
+    return peak * 1024
+  }
 }
 
 /// A named pipe of which this process has one end, so that no other child inherits it.

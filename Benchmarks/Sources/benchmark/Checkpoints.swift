@@ -61,7 +61,7 @@ extension Measure {
         let key = key(thread)
         var own = self.measurement("group")
         var index = 0
-        while self.goesOn(index, own) {
+        while self.goesOn(index, own), target.hasRoom(count * (self.size + 256)) {
           let item = Item(key, index, payloads[index])
           own.time {
             if let raw = target as? RawLog {
@@ -72,7 +72,7 @@ extension Measure {
           }
           index += 1
         }
-        results.add(own)
+        results.add(own, of: thread)
         ended.signal()
       }
     }
@@ -80,6 +80,10 @@ extension Measure {
     total.stop()
     for result in results.all { total.add(result) }
     total.noteUsage()
+    for thread in 0..<count {
+      let last = results.counts[thread, default: 1] - 1
+      try expect(target, .best, Item(key(thread), last, payloads[last]))
+    }
     try target.close()
     total.bytesOnDisk = bytesOnDisk(store!)
     total.print()
@@ -146,8 +150,15 @@ extension Measure {
 private final class Results: @unchecked Sendable {
   private let lock = NSLock()
   private(set) var all: [Measurement] = []
+  /// Operations of each thread.
+  private(set) var counts: [Int: Int] = [:]
 
-  func add(_ measurement: Measurement) { lock.withLock { all.append(measurement) } }
+  func add(_ measurement: Measurement, of thread: Int) {
+    lock.withLock {
+      all.append(measurement)
+      counts[thread] = measurement.count
+    }
+  }
 }
 
 struct CheckpointBackground: ParsableCommand {

@@ -41,12 +41,12 @@ extension Measure {
   /// From before the open to the first lookup that found something.
   func open(_ name: String) throws {
     let payloads = Payloads(bytes: size)
-    let index = keyCount / 2 + Int(getpid()) % min(1000, keyCount / 2)
+    let index = keyCount / 2 + Int(getpid()) % max(min(1000, keyCount / 2), 1)
     let item = Item(key(index), index, payloads[index])
     let processor = Usage.now.processor
     var measurement = measurement(name)
     let (target, found) = try measurement.time {
-      let target = try options(durable: true).open()
+      let target = try options(durable: true, isReadOnly: true).open()
       return (target, try target.get(item.key, .best))
     }
     measurement.noteUsage()

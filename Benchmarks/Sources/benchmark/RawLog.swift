@@ -19,6 +19,13 @@ final class RawLog: Target, @unchecked Sendable {
     var bestObjective = Double.infinity
   }
 
+  /// Records that are written together.
+  private struct Batch {
+    var frame = Frame()
+    var items: [Item] = []
+    var places: [Place] = []
+  }
+
   private let options: TargetOptions
   private let lock = NSLock()
   // Guarded by lock, but for a log that is only read.
@@ -28,16 +35,17 @@ final class RawLog: Target, @unchecked Sendable {
   private var outputNumber = 0
   private var end = 0
   private var capacity = Int.max
-  private var frame: [UInt8] = []
+  private var frame = Frame()
   /// Checkpoints that wait for the one who writes.
   private let turn = NSCondition()
-  private var waiting: [Item] = []
+  private var waiting = Batch()
+  private var underWay = Batch()
   private var submitted = 0
   private var done = 0
   private var isBusy = false
 
-  private static let frameHead = 40
-  private static let head = 32
+  fileprivate static let frameHead = 40
+  fileprivate static let head = 32
 
   init(_ options: TargetOptions) throws {
     self.options = options
@@ -58,7 +66,7 @@ final class RawLog: Target, @unchecked Sendable {
         let length = Int(all.loadUnaligned(fromByteOffset: at, as: UInt32.self))
         guard length > 0 else { break }
         let kind = all.loadUnaligned(fromByteOffset: at + 4, as: UInt32.self)
-        let key = Fingerprint(bytes: Array(all[at + 8..<at + 40]))!
+        let key = Fingerprint(bytes: all[at + 8..<at + 40])!
         let value = at + Self.frameHead
         note(
           key, isFinal: kind == 1, all.loadUnaligned(fromByteOffset: value, as: Double.self),
@@ -100,39 +108,65 @@ final class RawLog: Target, @unchecked Sendable {
 
   // MARK: Writing
 
-  private func append(_ item: Item) {
-    let start = frame.count
-    let value = start + Self.frameHead
-    let text = Array(Item.run.description.utf8)
-    let payload = item.payload
-    let bound = Int(LZ4_compressBound(Int32(payload.count)))
-    let room = value + Self.head + text.count + bound + 8
-    frame.append(contentsOf: repeatElement(0, count: room - start))
-    let length = frame.withUnsafeMutableBytes { all in
-      let at = all.baseAddress! + value + Self.head + text.count
-      var length = payload.withUnsafeBytes {
-        Int(
-          LZ4_compress_default(
-            $0.baseAddress!.assumingMemoryBound(to: CChar.self),
-            at.assumingMemoryBound(to: CChar.self), Int32(payload.count), Int32(bound)))
-      }
-      if length == 0 || length >= payload.count {
-        payload.withUnsafeBytes { at.copyMemory(from: $0.baseAddress!, byteCount: payload.count) }
-        length = payload.count
-      }
-      let size = Self.head + text.count + length
-      all.storeBytes(of: UInt32(size), toByteOffset: start, as: UInt32.self)
-      all.storeBytes(
-        of: item.kind == .final ? 1 : 0, toByteOffset: start + 4, as: UInt32.self)
-      for (number, byte) in item.key.bytes.enumerated() { all[start + 8 + number] = byte }
-      all.storeBytes(of: item.objective, toByteOffset: value, as: Double.self)
-      all.storeBytes(of: item.iteration, toByteOffset: value + 8, as: UInt64.self)
-      all.storeBytes(of: UInt32(payload.count), toByteOffset: value + 24, as: UInt32.self)
-      all.storeBytes(of: UInt8(text.count), toByteOffset: value + 28, as: UInt8.self)
-      for (number, byte) in text.enumerated() { all[value + Self.head + number] = byte }
-      return size
+  /// A frame that is being put together.
+  private struct Frame {
+    var bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 16)
+    var count = 0
+
+    mutating func reserve(_ more: Int) {
+      guard count + more > bytes.count else { return }
+      let larger = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: max(2 * bytes.count, count + more), alignment: 16)
+      larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+      bytes.deallocate()
+      bytes = larger
     }
-    frame.removeLast(frame.count - (value + (length + 7) / 8 * 8))
+
+    /// Gives the place of the value, from the start of the frame on.
+    mutating func append(_ item: Item) -> Place {
+      let payload = item.payload
+      let bound = Int(LZ4_compressBound(Int32(payload.count)))
+      reserve(RawLog.frameHead + RawLog.head + run.count + bound + 8)
+      let start = count
+      let value = start + RawLog.frameHead
+      let at = bytes.baseAddress! + value + RawLog.head + run.count
+      let packed = payload.withUnsafeBytes { raw -> Int in
+        let length = LZ4_compress_default(
+          raw.baseAddress!.assumingMemoryBound(to: CChar.self),
+          at.assumingMemoryBound(to: CChar.self), Int32(raw.count), Int32(bound))
+        if length > 0, Int(length) < raw.count { return Int(length) }
+        at.copyMemory(from: raw.baseAddress!, byteCount: raw.count)
+        return raw.count
+      }
+      let size = RawLog.head + run.count + packed
+      let end = value + (size + 7) / 8 * 8
+      for byte in value + size..<end { bytes[byte] = 0 }
+      put(UInt32(size), start)
+      put(UInt32(item.kind == .final ? 1 : 0), start + 4)
+      // A fingerprint is kept as four words, the first byte on top.
+      withUnsafeBytes(of: item.key) { key in
+        for word in 0..<4 {
+          put(key.load(fromByteOffset: 8 * word, as: UInt64.self).bigEndian, start + 8 + 8 * word)
+        }
+      }
+      put(item.objective, value)
+      put(item.iteration, value + 8)
+      put(UInt64(0), value + 16)
+      put(UInt32(payload.count), value + 24)
+      put(UInt32(run.count), value + 28)
+      run.withUnsafeBytes {
+        (bytes.baseAddress! + value + RawLog.head).copyMemory(
+          from: $0.baseAddress!, byteCount: $0.count)
+      }
+      count = end
+      return Place(file: 0, offset: value, length: size)
+    }
+
+    private func put<Value: BitwiseCopyable>(_ value: Value, _ offset: Int) {
+      bytes.storeBytes(of: value, toByteOffset: offset, as: Value.self)
+    }
+
+    private let run = Array(Item.run.description.utf8)
   }
 
   func put(_ item: Item) throws { try put([item]) }
@@ -140,47 +174,60 @@ final class RawLog: Target, @unchecked Sendable {
   func put(_ items: [Item]) throws {
     lock.lock()
     defer { lock.unlock() }
-    frame.removeAll(keepingCapacity: true)
+    frame.count = 0
     var places: [Place] = []
-    for item in items {
-      let start = frame.count
-      append(item)
-      let length = frame.withUnsafeBytes {
-        $0.loadUnaligned(fromByteOffset: start, as: UInt32.self)
-      }
-      places.append(Place(file: 0, offset: end + start + Self.frameHead, length: Int(length)))
-    }
+    for item in items { places.append(frame.append(item)) }
+    try write(frame, items, places)
+  }
+
+  /// With the lock.
+  private func write(_ frame: Frame, _ items: [Item], _ places: [Place]) throws {
     if output < 0 { try startWriting() }
-    guard pwrite(output, frame, frame.count, off_t(end)) == frame.count,
+    guard pwrite(output, frame.bytes.baseAddress, frame.count, off_t(end)) == frame.count,
       !options.durable || fdatasync(output) == 0
     else { throw ValidationError("the disk refuses") }
     for (item, place) in zip(items, places) {
-      var place = place
-      place.file = outputNumber
+      let place = Place(file: outputNumber, offset: end + place.offset, length: place.length)
       note(item.key, isFinal: item.kind == .final, item.objective, place)
     }
     end += frame.count
   }
 
-  /// Whoever finds nobody writing writes everything that waits.
+  /// Whoever finds nobody writing writes everything that waits; each has compressed its own before.
   func putTogether(_ item: Item) throws {
+    var own = Frame()
+    defer { own.bytes.deallocate() }
+    let place = own.append(item)
     turn.lock()
-    waiting.append(item)
+    defer { turn.unlock() }
+    let start = waiting.frame.count
+    waiting.frame.reserve(own.count)
+    UnsafeMutableRawBufferPointer(rebasing: waiting.frame.bytes[start..<start + own.count])
+      .copyMemory(from: UnsafeRawBufferPointer(rebasing: own.bytes[..<own.count]))
+    waiting.frame.count += own.count
+    waiting.items.append(item)
+    waiting.places.append(
+      Place(file: 0, offset: start + place.offset, length: place.length))
     submitted += 1
     let mine = submitted
     while done < mine, isBusy { turn.wait() }
-    guard done < mine else { return turn.unlock() }
+    guard done < mine else { return }
     isBusy = true
-    let batch = waiting
-    waiting = []
     let through = submitted
+    swap(&waiting, &underWay)
     turn.unlock()
-    try put(batch)
-    turn.lock()
-    done = through
-    isBusy = false
-    turn.broadcast()
-    turn.unlock()
+    lock.lock()
+    defer {
+      lock.unlock()
+      turn.lock()
+      underWay.frame.count = 0
+      underWay.items.removeAll(keepingCapacity: true)
+      underWay.places.removeAll(keepingCapacity: true)
+      done = through
+      isBusy = false
+      turn.broadcast()
+    }
+    try write(underWay.frame, underWay.items, underWay.places)
   }
 
   // MARK: Reading

@@ -118,9 +118,9 @@ extension Engine {
       usedSpare = true
       return segment.isSealed ? reader.spareHeader(at: place.offset, key: key) : nil
     }
-    guard record.header.key == key, record.header.stamp == place.stamp else {
-      throw .damaged("record of another key")
-    }
+    guard record.header.key == key, record.header.stamp == place.stamp,
+      record.header.origin.number == place.originNumber
+    else { throw .damaged("record of another key") }
     if usedSpare { reportHeader(of: place, key: key, in: segment.name) }
     return record
   }

@@ -12,6 +12,8 @@ struct FooterComparison {
   /// What the trailer should say.
   private var expected: FooterTrailer
   private var misnumbered: String?
+  /// A record could not be looked at, so that nothing can be counted.
+  private var isIncomplete = false
 
   /// Findings that are told of one by one.
   private static let findingLimit = 10_000
@@ -48,25 +50,40 @@ struct FooterComparison {
   /// What the footer says of a record.
   enum Verdict {
     case same
-    case different
+    /// `hidesIt` says that lookups go by what differs.
+    case different(hidesIt: Bool)
     case missing
   }
 
   /// Takes the next record.
   mutating func take(_ header: RecordHeader, at offset: UInt64) -> Verdict {
     count(header)
+    guard let entry = entry(at: offset) else { return .missing }
+    var header = header
+    header.syncedBytes = 0
+    let copy = try? footer.header(of: entry)
+    if let copy, copy.isIdentical(to: header), !entry.writeSecondsDisagree { return .same }
+    let isGiven =
+      entry.key == header.key && entry.stamp == header.stamp && entry.kind == header.kind.rawValue
+      && entry.headerLength == header.length && Int(entry.storedLength) == header.storedLength
+      && copy?.origin == header.origin
+    return .different(hidesIt: !isGiven)
+  }
+
+  /// Takes the next record by its place alone; the footer's copy of its header, if there is one.
+  mutating func take(at offset: UInt64) -> RecordHeader? {
+    isIncomplete = true
+    return entry(at: offset).flatMap { try? footer.header(of: $0) }
+  }
+
+  private mutating func entry(at offset: UInt64) -> FooterEntry? {
     while next < order.count, order[next].offset < offset {
       unmatched.append(order[next].offset)
       next += 1
     }
-    guard next < order.count, order[next].offset == offset,
-      let entry = footer.entry(Int(order[next].number))
-    else { return .missing }
+    guard next < order.count, order[next].offset == offset else { return nil }
     next += 1
-    var header = header
-    header.syncedBytes = 0
-    let isSame = (try? footer.header(of: entry))?.isIdentical(to: header) ?? false
-    return isSame && !entry.writeSecondsDisagree ? .same : .different
+    return footer.entry(Int(order[next - 1].number))
   }
 
   private mutating func count(_ header: RecordHeader) {
@@ -89,9 +106,9 @@ struct FooterComparison {
     var problems = findings
     for offset in unmatched + order[next...].map(\.offset) where gaps.index(of: offset) == nil {
       guard problems.count < Self.findingLimit else { break }
-      problems.append("names a record at \(offset) that is not there")
+      problems.append("names a record at \(offset) that is not there, or twice")
     }
-    guard gaps.isEmpty else { return problems }
+    guard gaps.isEmpty, !isIncomplete else { return problems }
     if expected != footer.trailer { problems.append("counts differ from the records") }
     if let misnumbered { problems.append(misnumbered) }
     return problems

@@ -26,6 +26,8 @@ final class PayloadInspector {
   /// What is wrong with the payload behind the header, or with the zeros that follow it.
   enum Fault {
     case lost(String)
+    /// The stored bytes are as they were, and do not give what was saved.
+    case unfaithful(String)
     /// The payload is as it was.
     case harmless(String)
   }
@@ -46,8 +48,8 @@ final class PayloadInspector {
         ? .harmless("stored payload checksum; what it holds is as it was")
         : .lost("stored payload checksum")
     }
-    guard let rawChecksum else { return .lost("payload does not decompress") }
-    if rawChecksum != header.rawChecksum { return .lost("payload checksum") }
+    guard let rawChecksum else { return .unfaithful("payload does not decompress") }
+    if rawChecksum != header.rawChecksum { return .unfaithful("payload checksum") }
     let padding = Int(end.aligned(to: 8) - end)
     guard padding > 0 else { return nil }
     guard let zeros = try window.bytes(padding, at: end) else {

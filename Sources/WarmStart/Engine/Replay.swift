@@ -49,6 +49,20 @@ struct RecordExtent: ReplayedRecord {
 struct ReplayGap {
   var range: Range<UInt64>
   var what: String
+  /// No crash does that, wherever it is.
+  var isNoTear = false
+
+  /// Gaps of one segment that are told of one by one; the last one goes on to the end.
+  static let limit = 10_000
+}
+
+extension [ReplayGap] {
+  /// Adds a gap behind the others.
+  fileprivate mutating func add(_ gap: ReplayGap) {
+    guard count >= ReplayGap.limit, let last else { return append(gap) }
+    self[count - 1].range = last.range.lowerBound..<gap.range.upperBound
+    self[count - 1].what = "very many bad places"
+  }
 }
 
 /// Whose segment it is decides about its end.
@@ -87,8 +101,10 @@ struct Replay<Record: ReplayedRecord> {
       switch try scanner.look(at: offset) {
       case .record(let record):
         guard replay.records.count < FormatLimits.records else {
-          gaps.append(
-            Gap(range: offset..<scanner.end, what: "more records than a segment can have"))
+          gaps.add(
+            Gap(
+              range: offset..<scanner.end, what: "more records than a segment can have",
+              isNoTear: true))
           return try replay.settled(scanner, gaps: gaps, life: life)
         }
         replay.records.append(Record(record))
@@ -98,7 +114,7 @@ struct Replay<Record: ReplayedRecord> {
         replay.syncedBytes = max(replay.syncedBytes, syncedBytes)
         offset += length
       case .impossible(let length, let why):
-        gaps.append(Gap(range: offset..<offset + length, what: why))
+        gaps.add(Gap(range: offset..<offset + length, what: why))
         offset += length
       case .beyond where life == .live:
         replay.tail = offset
@@ -113,14 +129,14 @@ struct Replay<Record: ReplayedRecord> {
         // A living writer may have finished this record while the rest was searched.
         if life == .live, next != nil, case .record = try scanner.lookAgain(at: offset) { continue }
         if let next {
-          gaps.append(Gap(range: offset..<next, what: "no intact record header"))
+          gaps.add(Gap(range: offset..<next, what: "no intact record header"))
           offset = next
           continue
         }
         replay.tail = offset
         if life == .live { return try replay.settled(scanner, gaps: gaps, life: life) }
         if try !scanner.isZero(from: offset) || life == .sealed {
-          gaps.append(Gap(range: offset..<scanner.end, what: "no intact record header"))
+          gaps.add(Gap(range: offset..<scanner.end, what: "no intact record header"))
         }
         return try replay.settled(scanner, gaps: gaps, life: life)
       }
@@ -135,7 +151,7 @@ struct Replay<Record: ReplayedRecord> {
   ) throws(FileError) -> Replay {
     var result = self
     for gap in gaps {
-      if life == .sealed || gap.range.lowerBound < syncedBytes {
+      if life == .sealed || gap.isNoTear || gap.range.lowerBound < syncedBytes {
         result.damage.append(gap)
       } else {
         result.torn.append(gap)

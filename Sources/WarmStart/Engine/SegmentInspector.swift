@@ -72,7 +72,7 @@ final class SegmentInspector {
     if let footerDamage {
       note(footerDamage.with(effect: hasAllRecords ? .nothingLost : .unknownLost))
     }
-    try inspect(replay, footer, salt: header.salt)
+    try inspect(replay, life, footer, salt: header.salt)
     if let footer { for place in badPlaces { try inspect(place, footer) } }
   }
 
@@ -80,14 +80,22 @@ final class SegmentInspector {
 
   /// Every record, one after the other: of all of them together only where they are is held.
   private func inspect(
-    _ replay: Replay<RecordExtent>, _ footer: Footer?, salt: UInt64
+    _ replay: Replay<RecordExtent>, _ life: SegmentLife, _ footer: Footer?, salt: UInt64
   ) throws(StoreError) {
     var comparison = footer.map { FooterComparison($0) }
     for record in replay.records {
+      // Some file systems take back what could not be synced.
+      let mayBeTakenBack = life == .live && record.end > replay.syncedBytes
       guard let header = try header(of: record, salt: salt) else {
-        note(
-          record.offset, record.length, "record header, which was intact a moment ago",
-          effect: footer == nil ? .unknownLost : .nothingLost)
+        let spare = comparison?.take(at: record.offset)
+        if mayBeTakenBack {
+          isTorn = true
+        } else {
+          note(
+            record.offset, record.length, "record header, which was intact a moment ago", of: spare,
+            effect: spare == nil ? .unknownLost : .nothingLost)
+        }
+        if let spare { try inspect(spare, at: record.offset) }
         continue
       }
       switch comparison?.take(header, at: record.offset) {
@@ -95,13 +103,13 @@ final class SegmentInspector {
         note(
           record.offset, record.length, "record is missing in the footer", of: header,
           effect: header.kind.isEntry ? .entryLost : .nothingLost)
-      case .different:
+      case .different(let hidesIt):
         note(
           record.offset, record.length, "header and footer disagree", of: header,
-          effect: .nothingLost)
+          effect: hidesIt && header.kind.isEntry ? .entryLost : .nothingLost)
       case .same, nil: break
       }
-      try inspect(header, at: record.offset)
+      try inspect(header, at: record.offset, mayBeTakenBack: mayBeTakenBack)
     }
     guard let footer, let comparison else { return }
     // Where the header of a record in the footer is damaged, the replay told of the gap already.
@@ -216,14 +224,17 @@ final class SegmentInspector {
 
   // MARK: Payloads
 
-  private func inspect(_ header: RecordHeader, at offset: UInt64) throws(StoreError) {
+  private func inspect(
+    _ header: RecordHeader, at offset: UInt64, mayBeTakenBack: Bool = false
+  ) throws(StoreError) {
     guard depth == .payloads else { return }
     let fault = try StoreError.wrapping { () throws(FileError) in
       try payloads.fault(of: header, at: offset)
     }
     let length = UInt64(header.recordLength)
     switch fault {
-    case .lost(let what):
+    case .lost where mayBeTakenBack: isTorn = true
+    case .lost(let what), .unfaithful(let what):
       note(
         offset, length, what, of: header, effect: header.kind.isEntry ? .entryLost : .nothingLost)
       damagedRecords.append((header, offset))

@@ -22,6 +22,8 @@ final class BackgroundWriter: @unchecked Sendable {
     var memory: PayloadMemory
     /// Counts the saves that were accepted.
     var number: UInt64
+    /// The first of those whose place it has taken, or itself: who waits for that one waits for this.
+    var covers: UInt64
     /// Nanoseconds since 1970.
     var time: UInt64
     /// Whether it is a session's: then newer checkpoints of its run take the place of older ones.
@@ -97,11 +99,12 @@ final class BackgroundWriter: @unchecked Sendable {
         return
       }
       accepted += 1
-      let new = Waiting(
-        draft: draft, memory: memory, number: accepted, time: host.wallClock(),
+      var new = Waiting(
+        draft: draft, memory: memory, number: accepted, covers: accepted, time: host.wallClock(),
         isOfSession: ended != nil,
         ended: ended ?? { _ in })
       superseded = supersede(by: new)
+      new.covers = superseded.reduce(new.covers) { min($0, $1.covers) }
       queue.append(new)
       for old in superseded { keep(old.memory) }
       failure = startThread()
@@ -228,12 +231,13 @@ final class BackgroundWriter: @unchecked Sendable {
 
   // MARK: Waiting for the end
 
-  /// Returns once everything accepted so far has been written or lost.
+  /// Returns once everything accepted so far, or what has taken its place, has been written or lost.
   func drain() {
     lock.withLock {
-      // Not for what others hand in meanwhile, or this might never end.
+      // Not for what others hand in meanwhile, or this might never end: of what is under way nothing takes
+      // the place.
       let last = accepted
-      while (underWay + queue).contains(where: { $0.number <= last }) { changed.wait() }
+      while (underWay + queue).contains(where: { $0.covers <= last }) { changed.wait() }
     }
   }
 

@@ -346,9 +346,9 @@ public final class WarmStartStore: @unchecked Sendable {
   // MARK: Verification
 
   /// Reads everything in the store, by whomever it was written, and holds it against every checksum and its
-  /// second copy, payloads decompressed too. On two threads, with memory that does not grow with the store but
-  /// for a kilobyte or less for each record of the two segments being read. Nothing is written, and nothing is changed about what
-  /// lookups give; `warmstart fsck --repair` sets damage aside.
+  /// second copy, payloads decompressed too. On two threads, with memory that grows with the store only as its
+  /// index does, beside some hundred bytes for each record of the two segments being read. Nothing is written,
+  /// and nothing is changed about what lookups give; `warmstart fsck --repair` sets damage aside.
   ///
   /// The torn tail that a crash leaves is no damage, nor is what a living writer has not finished. A segment
   /// that the disk does not give is named in ``VerificationReport/unread``. Throws if the directory itself cannot
