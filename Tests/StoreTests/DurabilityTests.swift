@@ -99,6 +99,28 @@ import WarmStart
     #expect(try store.keys.count == 5)
   }
 
+  /// As btrfs does; and somebody looks before the one who syncs has heard of it.
+  @Test func whatAFailingSyncTakesBackIsNoDamage() throws {
+    let store = try open(.buffered)
+    try store.save(payload(1), for: key(1), kind: .final)
+    let log = "\(bench.path)/" + listing(bench.path)[0]
+    let before = contents(log)
+    try store.save(payload(2), for: key(2))
+    let found = Notes<[UInt8]?>()
+    files.failSyncs {
+      TestSupport.write(before, to: log)
+      found.add((try? store.lookup(key(2)))??.payload)
+      return EIO
+    }
+    #expect(throws: StoreError.self) { try store.flush() }
+    files.failSyncs(nil)
+    #expect(found.all == [nil])
+    #expect(try store.statistics.damagedRecords == 0)
+    #expect(try store.compact().damage.isEmpty)
+    #expect(try store.lookup(key(1))?.payload == payload(1))
+    try store.close()
+  }
+
   @Test func flushDoesNotClaimWhatAFailedSyncMayHaveLost() throws {
     let store = try open(.buffered)
     try store.save(payload(1), for: key(1))

@@ -205,6 +205,7 @@ extension Engine {
       let segment = catalog.register(
         started.header.id, phase: .log, isLive: false, header: started.header)
       segment.file = started.file
+      segment.mayBeTakenBack = { [weak started] in started?.isInDoubt ?? true }
       catalog.beginOwn(segment)
     }
     return started

@@ -12,6 +12,9 @@ final class Segment {
   /// Where the next record of a live log will begin, and where the records of any other end.
   var tail: UInt64
   var syncedBytes: UInt64 = 0
+  /// Whether a sync of this process's own log is under way or has failed, so that what it should have brought
+  /// may be gone.
+  var mayBeTakenBack: () -> Bool = { false }
   /// Nil while it is not needed: descriptors are a bounded cache.
   var file: (any File)?
   /// Counts up with every use of the file, so that the least recently used can be closed.

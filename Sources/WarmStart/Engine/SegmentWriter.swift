@@ -188,6 +188,8 @@ final class SegmentWriter: @unchecked Sendable {
 
   /// Whether what the file holds is not known any more.
   var hasFailedToSync: Bool { syncLock.withLock { syncFailure != nil } }
+  /// Whether it may not be known any more, since a sync is under way or has failed.
+  var isInDoubt: Bool { syncLock.withLock { isSyncing || syncFailure != nil } }
 
   // MARK: Sealing
 
