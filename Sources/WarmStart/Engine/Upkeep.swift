@@ -41,15 +41,23 @@ final class Upkeep: @unchecked Sendable {
   /// Starts the thread unless it runs. Gives whether it does.
   @discardableResult
   func start(isHurried: Bool = false) -> Bool {
-    let ended: (any RunningThread)? = lock.withLock {
-      self.isHurried = self.isHurried || isHurried
-      guard !isRunning else { return nil }
-      defer { thread = nil }
-      return thread
+    while true {
+      let ended: (any RunningThread)? = lock.withLock {
+        self.isHurried = self.isHurried || isHurried
+        guard !isRunning else { return nil }
+        defer { thread = nil }
+        return thread
+      }
+      ended?.join()
+      if let runs = startUnlessThere() { return runs }
     }
-    ended?.join()
-    return lock.withLock {
+  }
+
+  /// Gives whether it runs; nil if one has ended meanwhile, which must be joined first.
+  private func startUnlessThere() -> Bool? {
+    lock.withLock {
       guard !mustEnd, !isRunning else { return isRunning }
+      guard thread == nil else { return nil }
       do throws(ThreadError) {
         isRunning = true
         thread = try engine.host.threads.start { [self, engine] in
