@@ -28,6 +28,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var unlinkFault: UnlinkFault?
   private var dirty: Set<ObjectIdentifier> = []
   private var syncs = 0
+  private var readBytes = 0
   private var directoryTime: Int64?
 
   func failWrites(_ fault: WriteFault?) { lock.withLock { writeFault = fault } }
@@ -40,6 +41,8 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
 
   /// Files with bytes that were written and not synced.
   var unsyncedFiles: Int { lock.withLock { dirty.count } }
+  /// Bytes that reads have asked for so far.
+  var bytesRead: Int { lock.withLock { readBytes } }
   /// Syncs of files so far.
   var syncCount: Int { lock.withLock { syncs } }
 
@@ -69,8 +72,11 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
 
   fileprivate var toldDirectoryTime: Int64? { lock.withLock { directoryTime } }
 
-  fileprivate func willRead(_ file: FaultyFile) throws(FileError) {
-    let fault = lock.withLock { readFault }
+  fileprivate func willRead(_ bytes: Int, of file: FaultyFile) throws(FileError) {
+    let fault = lock.withLock {
+      readBytes += bytes
+      return readFault
+    }
     if let error = fault?(file.path) { throw FileError(.read, path: file.path, errno: error) }
   }
 
@@ -146,7 +152,7 @@ private final class FaultyFile: File {
   func read(
     into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
   ) throws(FileError) -> Int {
-    try faults.willRead(self)
+    try faults.willRead(buffer.count, of: self)
     return try file.read(into: buffer, at: offset)
   }
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {

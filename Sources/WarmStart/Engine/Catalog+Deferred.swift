@@ -6,43 +6,81 @@
 
 /// The footers of a catalog that the index has not taken in.
 struct DeferredFooters {
-  fileprivate var footers: [(segment: Segment, footer: Footer)] = []
+  fileprivate var footers: [(segment: Segment, search: FooterSearch)] = []
   /// Keys that the index has whole all the same.
   fileprivate var broughtIn: Set<Fingerprint> = []
 
-  /// Keys that are brought in one by one before all are.
-  fileprivate static let patience = 64
+  /// Keys that are brought in one by one before all are: about as many as take the same time.
+  fileprivate var patience: Int {
+    let records = footers.reduce(0) { $0 + $1.search.trailer.recordCount }
+    return max(Self.leastPatience, records / (Self.recordsForSearch * max(1, footers.count)))
+  }
+
+  private static let leastPatience = 64
+  /// Records that are taken in from a whole footer in the time that a search of one takes.
+  private static let recordsForSearch = 64
 }
 
 extension Catalog {
   /// Takes in what a footer says of its segment, and leaves its records for later.
-  func putOff(_ footer: Footer, of segment: Segment) {
-    segment.count(footer.trailer)
-    lastStamp = max(lastStamp, footer.trailer.newestStamp)
-    deferred.footers.append((segment, footer))
+  func putOff(_ search: FooterSearch, of segment: Segment) {
+    segment.count(search.trailer)
+    lastStamp = max(lastStamp, search.trailer.newestStamp)
+    deferred.footers.append((segment, search))
   }
 
   /// The index knows everything of the key from here on; some of it may have to be settled.
-  func bringIn(_ key: Fingerprint) {
+  func bringIn(_ key: Fingerprint) throws(Interruption) {
     guard !deferred.footers.isEmpty, !deferred.broughtIn.contains(key) else { return }
-    guard deferred.broughtIn.count < DeferredFooters.patience else { return bringInAll() }
-    deferred.broughtIn.insert(key)
-    for (segment, footer) in deferred.footers {
-      let entries = footer.entries(of: key)
-      // Few footers have the key, and all the names in one are many.
-      guard !entries.isEmpty else { continue }
-      let columns = columns(of: footer)
-      for entry in entries { take(entry, columns, in: segment) }
+    guard deferred.broughtIn.count < deferred.patience else { return try bringInAll() }
+    for (segment, search) in deferred.footers {
+      let file = try file(of: segment)
+      do throws(FooterSearch.Failure) {
+        for hit in try search.hits(of: key, in: file) {
+          take(
+            hit.entry, producer: index.producerNumber(hit.producer),
+            origin: index.originNumber(hit.origin), in: segment)
+        }
+      } catch {
+        if case .file(let why) = error { throw Interruption(why) }
+        // Read as a whole it is told of, and the records themselves say the same.
+        try bringInWhole(segment, search.trailer, file)
+      }
     }
+    deferred.broughtIn.insert(key)
   }
 
-  /// The index knows everything of every key from here on; some of it may have to be settled.
-  func bringInAll() {
-    let footers = deferred.footers
-    guard !footers.isEmpty else { return }
+  /// The same outside of a refresh. Without a look at the directory if the key is known already.
+  func bringInByItself(_ key: Fingerprint) throws(StoreError) {
+    guard !deferred.footers.isEmpty, !deferred.broughtIn.contains(key) else { return }
+    try untilPresent { catalog throws(Interruption) in try catalog.bringIn(key) }
+  }
+
+  /// The index knows everything of every key from here on; some of it may have to be settled. Unless
+  /// `strict`, a segment that the disk refuses is left out like one that appears later.
+  func bringInAll(strict: Bool = false) throws(Interruption) {
+    index.reserve(deferred.footers.reduce(0) { $0 + $1.search.trailer.recordCount })
+    for (segment, search) in deferred.footers {
+      try tolerating(strict: strict, segment.id) { () throws(Interruption) in
+        try bringInWhole(segment, search.trailer, try file(of: segment))
+      }
+    }
+    // What is left was refused: nothing is known of it.
+    for (segment, _) in deferred.footers { forget(segment.id) }
     deferred = DeferredFooters()
-    index.reserve(footers.reduce(0) { $0 + $1.footer.count })
-    for (segment, footer) in footers { take(footer, in: segment) }
+  }
+
+  private func bringInWhole(
+    _ segment: Segment, _ trailer: FooterTrailer, _ file: any File
+  ) throws(Interruption) {
+    // What the trailer said of it holds only as long as the rest of the footer does.
+    segment.resetCounts()
+    segment.tail = segment.header.recordsStart
+    do throws(Interruption) { try takeSealed(segment, file) } catch {
+      segment.count(trailer)
+      throw error
+    }
+    dropDeferred(segment)
   }
 
   /// A segment is not there any more.

@@ -8,14 +8,15 @@ extension Catalog {
     let isLive = name.phase == .log ? try !hasNoWriter(file) : false
     let size = try length(of: file, name.description)
     let reader = SegmentReader(file: file, id: name.id)
-    var footer: Footer?
+    var footer: FooterSearch?
     var problems: [Damage] = []
     if name.phase == .sealed {
-      let found = try fromReader { () throws(StoreError) in try reader.footer(fileSize: size) }
-      footer = found.footer
+      let found = try fromReader { () throws(StoreError) in try reader.search(fileSize: size) }
+      footer = found.search
       if let damage = found.damage { problems.append(damage) }
     }
-    let head = try fromReader { () throws(StoreError) in try reader.head(footer: footer) }
+    let spare = footer?.header
+    let head = try fromReader { () throws(StoreError) in try reader.head(spare: spare) }
     guard let header = head.header else {
       try refuse(name, file, size: size, problems: problems + head.damage)
       return
@@ -31,11 +32,14 @@ extension Catalog {
     let segment = register(name.id, phase: name.phase, isLive: isLive, header: header)
     segment.fileBytes = size
     keep(file, of: segment)
-    if let footer {
-      if isFirst { putOff(footer, of: segment) } else { take(footer, in: segment) }
-      return
-    }
-    do throws(Interruption) { try replay(segment, file, size: size) } catch {
+    if let footer, isFirst { return putOff(footer, of: segment) }
+    do throws(Interruption) {
+      if footer != nil {
+        try takeSealed(segment, file)
+      } else {
+        try replay(segment, file, size: size)
+      }
+    } catch {
       // Half read is not known: the next refresh begins anew.
       unregister(segment)
       throw error
@@ -87,7 +91,8 @@ extension Catalog {
   /// Takes in the records of a footer; those known already change nothing.
   func take(_ footer: Footer, in segment: Segment) {
     index.reserve(footer.count)
-    let columns = columns(of: footer)
+    let producers = footer.producers.map { index.producerNumber($0) }
+    let origins = footer.origins.map { index.originNumber($0) }
     for number in 0..<footer.count {
       guard let entry = footer.entry(number), RecordKind(rawValue: entry.kind) != nil else {
         report(
@@ -96,35 +101,27 @@ extension Catalog {
             what: "entry \(number) of the footer is out of limits"))
         continue
       }
-      take(entry, columns, in: segment)
+      take(
+        entry, producer: producers[Int(entry.producer)], origin: origins[Int(entry.origin)],
+        in: segment)
     }
     segment.count(footer.trailer)
   }
 
-  /// The numbers that the index gives to what a footer numbers in its own way.
-  struct Columns {
-    var producers: [UInt32?]
-    var origins: [UInt32]
-  }
-
-  func columns(of footer: Footer) -> Columns {
-    Columns(
-      producers: footer.producers.map { index.producerNumber($0) },
-      origins: footer.origins.map { index.originNumber($0) })
-  }
-
-  func take(_ entry: FooterEntry, _ columns: Columns, in segment: Segment) {
+  /// Takes one entry of a footer into account; `producer` and `origin` are the numbers that the index gives
+  /// to what the footer numbers in its own way.
+  func take(_ entry: FooterEntry, producer: UInt32?, origin: UInt32, in segment: Segment) {
     guard let kind = RecordKind(rawValue: entry.kind) else { return }
     take(
       kind: kind, key: entry.key, stamp: entry.stamp, writeSeconds: entry.writeSeconds,
       offset: entry.offset, in: segment
     ) {
-      guard let producer = columns.producers[Int(entry.producer)] else { return nil }
+      guard let producer else { return nil }
       return Place(
         stamp: entry.stamp, objective: entry.objective, segment: segment.number,
         offset: entry.offset, storedLength: Int(entry.storedLength),
         headerLength: entry.headerLength, isFinal: kind == .final, producer: producer,
-        originSegment: columns.origins[Int(entry.origin)], originNumber: entry.originNumber)
+        originSegment: origin, originNumber: entry.originNumber)
     }
   }
 
@@ -195,7 +192,7 @@ extension Catalog {
     // What was misread while it grew is read anew.
     unreadable = unreadable.filter { $0.segment != segment.number }
     do throws(Interruption) {
-      try takeRest(of: segment)
+      try takeSealed(segment, try file(of: segment))
       segment.isLive = false
     } catch {
       // The next refresh tries again.
@@ -204,8 +201,8 @@ extension Catalog {
     }
   }
 
-  private func takeRest(of segment: Segment) throws(Interruption) {
-    let file = try file(of: segment)
+  /// Takes in what a sealed segment holds, or the rest of it where some of it is known already.
+  func takeSealed(_ segment: Segment, _ file: any File) throws(Interruption) {
     let size = try length(of: file, segment.name)
     let reader = SegmentReader(file: file, id: segment.id)
     let (footer, damage) = try fromReader { () throws(StoreError) in

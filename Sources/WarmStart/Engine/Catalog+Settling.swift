@@ -34,17 +34,19 @@ extension Catalog {
 
   /// Throws if nothing can be said of a key, because a segment that may hold its entries cannot be read.
   func requireSettled(_ key: Fingerprint) throws(Interruption) {
-    bringIn(key)
+    try bringIn(key)
     if unsettled.contains(key) { try settle() }
     guard unsettleable.remove(key) != nil else { return }
     try settle()
     if let unsettledBecause, unsettleable.contains(key) { throw .store(unsettledBecause) }
   }
 
-  /// Takes in what others finished before, and throws if nothing can be said of some key.
-  func refreshForAllKeys() throws(StoreError) {
-    bringInAll()
+  /// Takes in what others finished before, and throws if nothing can be said of some key. With `strict` also
+  /// if a segment that was there when the store was opened cannot be read any more.
+  func refreshForAllKeys(strict: Bool = false) throws(StoreError) {
     try untilPresent { _ throws(Interruption) in
+      try bringInAll(strict: strict)
+      try settle()
       guard !unsettleable.isEmpty else { return }
       unsettleable = []
       try settle()

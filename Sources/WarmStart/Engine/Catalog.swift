@@ -249,7 +249,7 @@ final class Catalog {
 
   /// Runs `body`, which reads one segment of another process. A running fit goes on with what can be read
   /// where the disk refuses that segment; nothing is concluded, and the next look tries again.
-  private func tolerating(
+  func tolerating(
     strict: Bool, _ id: SegmentID, _ body: () throws(Interruption) -> Void
   ) throws(Interruption) {
     do throws(Interruption) { try body() } catch {

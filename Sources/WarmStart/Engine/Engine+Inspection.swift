@@ -20,7 +20,7 @@ extension Engine {
 
   /// Every key that lives and has an entry, in the order of the fingerprints.
   package func keys() throws(StoreError) -> [Fingerprint] {
-    try withFreshCatalog { catalog in
+    try withFreshCatalog(strict: true) { catalog in
       var keys: [Fingerprint] = []
       catalog.index.forEachKey { key, _ in if !isExpired(key) { keys.append(key) } }
       return keys.sorted()
@@ -35,7 +35,7 @@ extension Engine {
 
   /// The same of many keys, with one pass over the segments; those without an entry are left out.
   package func entries(of keys: Set<Fingerprint>) throws(StoreError) -> [Fingerprint: [Listed]] {
-    try withFreshCatalog { catalog throws(StoreError) in
+    try withFreshCatalog(strict: true) { catalog throws(StoreError) in
       let found = try catalog.records(of: keys.filter { !isExpired($0) })
       return Dictionary(grouping: found, by: \.0.header.key).compactMapValues { found in
         let removed = found.filter { $0.0.header.kind == .removal }.map(\.0.header.stamp).max() ?? 0
@@ -60,7 +60,7 @@ extension Engine {
 
   /// The producer of the key's newest final, or nil if it has none.
   package func producerOfNewestFinal(_ key: Fingerprint) throws(StoreError) -> String? {
-    try withFreshCatalog { catalog in
+    try withFreshCatalog(strict: true) { catalog in
       let finals = catalog.index.places(of: key).filter { $0.slots.contains(.final) }
       let order = catalog.index.order
       guard let newest = finals.max(by: { order.isNewer($1.place, than: $0.place) }) else {

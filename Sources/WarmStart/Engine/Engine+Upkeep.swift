@@ -82,8 +82,10 @@ extension Engine {
   func mergeAtClose() {
     guard let policy = options.upkeep, !isReadOnly else { return }
     do throws(StoreError) {
-      let known = stateLock.withLock {
-        catalog.bringInAll()
+      let known = try stateLock.withLock { () throws(StoreError) in
+        try catalog.untilPresent { catalog throws(Catalog.Interruption) in
+          try catalog.bringInAll()
+        }
         return CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
       }
       guard isWorthAMerge(known, policy), let compactor = try Compactor(self, .init()) else {

@@ -81,12 +81,12 @@ package final class Engine: @unchecked Sendable {
     } catch { throw .file(error) }
   }
 
-  /// Runs `body` with the catalog, after a refresh.
+  /// Runs `body` with the catalog, after a refresh for all keys.
   func withFreshCatalog<Value>(
-    _ body: (Catalog) throws(StoreError) -> Value
+    strict: Bool = false, _ body: (Catalog) throws(StoreError) -> Value
   ) throws(StoreError) -> Value {
     try stateLock.withLock { () throws(StoreError) in
-      try catalog.refreshForAllKeys()
+      try catalog.refreshForAllKeys(strict: strict)
       return try body(catalog)
     }
   }

@@ -45,7 +45,7 @@ final class SegmentInspector {
     }
     let (footer, footerDamage) =
       name.phase == .sealed ? try reader.footer(fileSize: fileSize) : (nil, nil)
-    let head = try reader.head(footer: footer)
+    let head = try reader.head(spare: footer?.header)
     guard let header = head.header else {
       return try noteMissing([footerDamage].compactMap(\.self) + head.damage)
     }

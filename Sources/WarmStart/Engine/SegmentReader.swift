@@ -6,8 +6,9 @@ struct SegmentReader {
   let id: SegmentID
 
   /// The header, from whichever copy is intact: the first, the second, or for a sealed segment the
-  /// one in the footer; nil if there is none. And what is wrong with the copies.
-  func head(footer: Footer?) throws(StoreError) -> (header: SegmentHeader?, damage: [Damage]) {
+  /// one in the footer, `spare`; nil if there is none. And what is wrong with the copies.
+  func head(spare: SegmentHeader?) throws(StoreError) -> (header: SegmentHeader?, damage: [Damage])
+  {
     let copy = SegmentHeader.copyLength
     var damage: [Damage] = []
     var found: (header: SegmentHeader, replaced: Int)?
@@ -25,7 +26,7 @@ struct SegmentReader {
         damage.append(place(UInt64(start), UInt64(copy), try reason(error)))
       }
     }
-    guard var header = found?.header ?? footer?.header else { return (nil, damage) }
+    guard var header = found?.header ?? spare else { return (nil, damage) }
     let replaced = found?.replaced ?? header.replaced.count
     if replaced > 0 {
       let start = 2 * copy
@@ -37,7 +38,7 @@ struct SegmentReader {
       } catch {
         damage.append(place(UInt64(start), UInt64(list.count), try reason(error)))
         // Without any list the records count; what they replaced does too, where it is still there.
-        return (footer?.header ?? header, damage)
+        return (spare ?? header, damage)
       }
     }
     return (header, damage)
@@ -75,6 +76,22 @@ struct SegmentReader {
       return (try Footer(decoding: body, trailer: trailer), nil)
     } catch {
       return (nil, place(trailer.footerOffset, UInt64(length), try reason(error)))
+    }
+  }
+
+  /// The same, of which nothing is read but what a search for a key needs.
+  func search(fileSize: UInt64) throws(StoreError) -> (search: FooterSearch?, damage: Damage?) {
+    let (trailer, damage) = try trailer(fileSize: fileSize)
+    guard let trailer else { return (nil, damage) }
+    do throws(FooterSearch.Failure) {
+      return (try FooterSearch(file, trailer: trailer), nil)
+    } catch {
+      switch error {
+      case .file(let error): throw .file(error)
+      case .malformed(let error):
+        let length = UInt64(trailer.bodyLength + trailer.tableLength)
+        return (nil, place(trailer.footerOffset, length, try reason(error)))
+      }
     }
   }
 

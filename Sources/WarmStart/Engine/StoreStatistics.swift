@@ -88,7 +88,7 @@ public struct SegmentStatistics: Hashable, Sendable {
 
 extension Engine {
   package func statistics() throws(StoreError) -> StoreStatistics {
-    try withFreshCatalog { catalog in
+    try withFreshCatalog(strict: true) { catalog in
       var result = StoreStatistics()
       var expired = Evictions()
       catalog.index.forEachKey { key, places in

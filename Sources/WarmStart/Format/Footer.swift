@@ -46,6 +46,23 @@ package struct FooterTrailer: Equatable, Sendable {
   }
   var textOffset: Int { originOffset + 16 * originCount }
 
+  /// Where a block is in the footer.
+  package func range(ofBlock block: Int) -> Range<Int> {
+    let start = block * Self.blockLength
+    return start..<min(start + Self.blockLength, bodyLength)
+  }
+
+  /// Whether an entry points nowhere but into the segment and its footer's tables.
+  func holds(_ entry: FooterEntry) -> Bool {
+    Int(entry.producer) < producerCount && Int(entry.origin) < originCount
+      && Int(entry.run) < textCount && Int(entry.label) < textCount
+      && entry.stamp > 0 && entry.stamp < FormatLimits.stamp
+      && entry.storedLength <= FormatLimits.payload && entry.objective?.isFinite ?? true
+      && (RecordHeader.length(texts: 0)...RecordHeader.longest).contains(entry.headerLength)
+      && entry.offset >= SegmentHeader.recordsStart(replaced: replacedCount)
+      && entry.offset + UInt64(entry.recordLength) <= footerOffset
+  }
+
   /// More than this the texts and the zeros behind them cannot take.
   private var longestTexts: Int {
     producerCount * (2 + FormatLimits.producer) + textCount * (2 + FormatLimits.label) + 8
@@ -128,6 +145,33 @@ package struct FooterTrailer: Equatable, Sendable {
   }
 }
 
+/// What the blocks of a footer are held against, itself held against the trailer.
+package struct FooterChecksums: Sendable {
+  private let trailer: FooterTrailer
+  private let table: [UInt8]
+
+  /// `table` is everything between the blocks and the trailer.
+  package init(decoding table: [UInt8], trailer: FooterTrailer) throws(FormatError) {
+    var checksum = CRC32C(seed: trailer.salt, trailer.footerOffset + UInt64(trailer.bodyLength))
+    table.withUnsafeBytes { checksum.add($0) }
+    guard table.count == trailer.tableLength, checksum.value == trailer.tableChecksum else {
+      throw .malformed("checksums of the footer")
+    }
+    self.trailer = trailer
+    self.table = table
+  }
+
+  /// Throws unless `bytes` are those of the block that was written.
+  package func check(_ block: Int, _ bytes: RawSpan) throws(FormatError) {
+    let start = UInt64(block * FooterTrailer.blockLength)
+    var checksum = CRC32C(seed: trailer.salt, trailer.footerOffset + start)
+    bytes.checksum(0..<bytes.byteCount, into: &checksum)
+    guard checksum.value == table.span.bytes.u32(4 * block) else {
+      throw .malformed("footer block \(block) of \(trailer.blockCount) checksum")
+    }
+  }
+}
+
 /// A footer whose every block passed its checksum.
 package struct Footer: Sendable {
   package let trailer: FooterTrailer
@@ -145,10 +189,24 @@ package struct Footer: Sendable {
     guard span.byteCount == bodyLength + trailer.tableLength else {
       throw .malformed("footer length")
     }
-    if let block = Self.firstDamagedBlock(span, trailer) {
-      throw .malformed("footer block \(block) of \(trailer.blockCount) checksum")
+    let checksums = try FooterChecksums(decoding: Array(bytes[bodyLength...]), trailer: trailer)
+    for block in 0..<trailer.blockCount {
+      try checksums.check(block, span.extracting(trailer.range(ofBlock: block)))
     }
-    let copy = span.extracting(trailer.headerOffset..<trailer.originOffset)
+    header = try Self.header(
+      span.extracting(trailer.headerOffset..<trailer.originOffset), trailer)
+    origins = (0..<trailer.originCount).map {
+      let at = trailer.originOffset + 16 * $0
+      return SegmentID(creation: span.u64(at), random: span.u64(at + 8))
+    }
+    (producers, textOffsets) = try Self.texts(span, trailer)
+    body = bytes
+  }
+
+  /// The segment header of which `copy` is the footer's copy.
+  package static func header(
+    _ copy: RawSpan, _ trailer: FooterTrailer
+  ) throws(FormatError) -> SegmentHeader {
     var (header, replaced) = try SegmentHeader.decodeCopy(copy, id: trailer.id)
     guard header.salt == trailer.salt, replaced == trailer.replacedCount else {
       throw .malformed("segment header in the footer")
@@ -158,27 +216,7 @@ package struct Footer: Sendable {
         copy.extracting(SegmentHeader.copyLength..<copy.byteCount), count: replaced,
         salt: header.salt)
     }
-    self.header = header
-    origins = (0..<trailer.originCount).map {
-      let at = trailer.originOffset + 16 * $0
-      return SegmentID(creation: span.u64(at), random: span.u64(at + 8))
-    }
-    (producers, textOffsets) = try Self.texts(span, trailer)
-    body = bytes
-  }
-
-  private static func firstDamagedBlock(_ bytes: RawSpan, _ trailer: FooterTrailer) -> Int? {
-    var table = CRC32C(seed: trailer.salt, trailer.footerOffset + UInt64(trailer.bodyLength))
-    bytes.checksum(trailer.bodyLength..<bytes.byteCount, into: &table)
-    guard table.value == trailer.tableChecksum else { return 0 }
-    for block in 0..<trailer.blockCount {
-      let start = block * FooterTrailer.blockLength
-      let end = min(start + FooterTrailer.blockLength, trailer.bodyLength)
-      var checksum = CRC32C(seed: trailer.salt, trailer.footerOffset + UInt64(start))
-      bytes.checksum(start..<end, into: &checksum)
-      if checksum.value != bytes.u32(trailer.bodyLength + 4 * block) { return block }
-    }
-    return nil
+    return header
   }
 
   private static func texts(
@@ -218,14 +256,7 @@ package struct Footer: Sendable {
     let entry = FooterEntry(
       index: span, at: index * FooterEntry.indexLength,
       detail: span, at: trailer.detailOffset + index * FooterEntry.detailLength)
-    guard Int(entry.producer) < producers.count, Int(entry.origin) < origins.count,
-      Int(entry.run) < textOffsets.count, Int(entry.label) < textOffsets.count,
-      entry.stamp > 0, entry.stamp < FormatLimits.stamp,
-      entry.storedLength <= FormatLimits.payload, entry.objective?.isFinite ?? true,
-      (RecordHeader.length(texts: 0)...RecordHeader.longest).contains(entry.headerLength),
-      entry.offset >= header.recordsStart,
-      entry.offset + UInt64(entry.recordLength) <= trailer.footerOffset
-    else { return nil }
+    guard trailer.holds(entry) else { return nil }
     return entry
   }
 
