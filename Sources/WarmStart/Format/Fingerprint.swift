@@ -11,12 +11,24 @@ public struct Fingerprint: Hashable, Comparable, Sendable {
 
   /// A fingerprint from its 32 bytes; nil if there are more or fewer.
   public init?(bytes: some Collection<UInt8>) {
-    guard bytes.count == 32 else { return nil }
-    var words: [UInt64] = [0, 0, 0, 0]
-    for (index, byte) in bytes.enumerated() {
-      words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+    // At once where they lie together: this is called in other modules, where nothing is specialised.
+    let contiguous = bytes.withContiguousStorageIfAvailable { $0.count == 32 ? Self($0) : nil }
+    if let contiguous {
+      guard let contiguous else { return nil }
+      self = contiguous
+    } else {
+      let copy = Array(bytes.prefix(33))
+      guard copy.count == 32 else { return nil }
+      self = copy.withUnsafeBufferPointer { Self($0) }
     }
-    self.init(words: (words[0], words[1], words[2], words[3]))
+  }
+
+  private init(_ bytes: UnsafeBufferPointer<UInt8>) {
+    let raw = UnsafeRawBufferPointer(bytes)
+    func word(_ number: Int) -> UInt64 {
+      UInt64(bigEndian: raw.loadUnaligned(fromByteOffset: 8 * number, as: UInt64.self))
+    }
+    self.init(words: (word(0), word(1), word(2), word(3)))
   }
 
   /// The 32 bytes.
