@@ -21,7 +21,8 @@ extension Simulator {
     case 82..<85:
       close(slot)
       leave(slot)
-    case 92..<96 where circumstances.compacts: compact(slot)
+    case 92..<94 where circumstances.compacts: compact(slot)
+    case 94..<98 where circumstances.compacts: compactBeside()
     case 85..<87:
       tell("kill process \(process.number)")
       machine.kill(process)
@@ -127,12 +128,27 @@ extension Simulator {
       if !report.damage.isEmpty, !process.isDead {
         machine.fail("a compaction met damage: \(report.damage[0])")
       }
+      // What it took for gone, for the sake of what others have not synced, is best missed at once.
+      if report.mergedSegments > 0, !process.isDead, dice.once(in: 4) { machine.crash() }
     } catch {
       tell("failed: \(error)")
       if !process.isDead, process.errors == errors {
         machine.fail("a compaction failed without a cause: \(error)")
       }
     }
+  }
+
+  /// Somebody runs the compaction tool beside the processes that are there.
+  private func compactBeside() {
+    let tool = Slot(number: slots.count)
+    open(tool)
+    guard tool.process != nil else { return }
+    if !tool.isReadOnly {
+      compact(tool)
+      drain(tool)
+    }
+    if tool.process?.isDead == false { close(tool) }
+    leave(tool)
   }
 
   /// Runs what says that everything accepted is on stable storage.

@@ -104,7 +104,7 @@ package final class Simulator: @unchecked Sendable {
   }
 
   /// What was accepted is written, and what is worth it merged, so that nobody is in the middle of anything.
-  private func drain(_ slot: Slot) {
+  func drain(_ slot: Slot) {
     guard let process = slot.process, !slot.isReadOnly else { return }
     if slot.durability == .background {
       _ = try? slot.store!.keys
