@@ -9,6 +9,8 @@ struct MixedStore {
   /// The files by name.
   let files: [String: [UInt8]]
   let records: [Record]
+  /// Where the first entry of each segment begins.
+  private let firstRecords: [String: Int]
   /// Keys that were removed, in the segment named ``removing``.
   let removed: [Fingerprint]
   let removing: String
@@ -35,13 +37,15 @@ struct MixedStore {
     var latest: UInt64?
   }
 
-  /// `size` scales the payloads.
-  init(size: Int = 1, withLog: Bool = true) throws {
+  /// `size` scales the payloads. With a `crowd` one segment has that many short records more, so that its
+  /// footer has several blocks.
+  init(size: Int = 1, crowd: Int = 0, withLog: Bool = true) throws {
     let bench = Bench()
     var payloads: [UInt64: [UInt8]] = [:]
     var number = 0
     func save(
-      _ store: WarmStartStore, _ index: Int, _ objective: Double?, _ kind: EntryKind = .checkpoint
+      _ store: WarmStartStore, _ index: Int, _ objective: Double?, _ kind: EntryKind = .checkpoint,
+      size: Int = size
     ) throws {
       bench.clock.advance(seconds: 1)
       number += 1
@@ -64,6 +68,9 @@ struct MixedStore {
     let finals = try bench.open(as: "mixed 2")
     for index in 0..<6 { try save(finals, index, 7, .final) }
     for index in 4..<12 { try save(finals, index, index % 2 == 0 ? 3 : 30) }
+    for turn in 0..<crowd {
+      try save(finals, [2, 3, 10, 11][turn % 4], Double(100 - turn), size: 0)
+    }
     try finals.close()
     let present = Set(listing(bench.path))
     let remover = try bench.open(as: Self.producer)
@@ -99,6 +106,8 @@ struct MixedStore {
       answers[key] = try Answer(of: key, in: witness)
     }
     self.records = records
+    firstRecords = Dictionary(
+      records.map { ($0.segment, $0.range.lowerBound) }, uniquingKeysWith: min)
     self.answers = answers
     try writer.close()
   }
@@ -117,7 +126,7 @@ struct MixedStore {
     }
     guard isUntouched(record.range) else { return false }
     let bytes = files[record.segment]!
-    let first = records.filter { $0.segment == record.segment }.map(\.range.lowerBound).min()!
+    let first = firstRecords[record.segment]!
     let hasHead =
       (isUntouched(0..<64) || isUntouched(64..<128)) && isUntouched(128..<max(first, 129))
     guard record.segment.hasSuffix(".seg") else {
