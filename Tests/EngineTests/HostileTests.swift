@@ -68,6 +68,104 @@ import WarmStart
     #expect(try !store.engine().verify(.payloads).damage.isEmpty)
   }
 
+  /// A record without a payload.
+  private func record(_ number: Int, at offset: UInt64, syncedBytes: UInt64 = 0) -> [UInt8] {
+    var record = makeHeader(number: UInt32(number), stamp: 1000 + UInt64(number))
+    record.key = Fingerprint(words: (0, 0, 0, UInt64(number)))
+    (record.codec, record.rawLength, record.storedLength) = (.stored, 0, 0)
+    (record.rawChecksum, record.storedChecksum) = (0, 0)
+    record.syncedBytes = syncedBytes
+    var bytes = [UInt8](repeating: 0, count: record.length)
+    bytes.withUnsafeMutableBytes { _ = record.encode(to: $0, offset: offset, salt: header.salt) }
+    return bytes
+  }
+
+  @Test func moreRecordsThanASegmentCanHaveAreDamage() throws {
+    var bytes = header.encoded()
+    bytes.reserveCapacity(40 << 20)
+    for number in 0..<FormatLimits.records + 3 {
+      bytes += record(number, at: UInt64(bytes.count))
+    }
+    write(bytes, to: path(.log))
+    let store = try open()
+    let last = FormatLimits.records - 1
+    #expect(try store.lookup(Fingerprint(words: (0, 0, 0, UInt64(last)))) != nil)
+    #expect(try store.lookup(Fingerprint(words: (0, 0, 0, UInt64(last + 1)))) == nil)
+    let report = try store.verify()
+    #expect(report.records == FormatLimits.records)
+    #expect(report.damage.map(\.what) == ["more records than a segment can have"])
+  }
+
+  @Test func veryManyBadPlacesAreToldOfAsOne() throws {
+    var bytes = header.encoded()
+    let count = 10_050
+    for number in 0...count {
+      let synced = number == count ? UInt64(bytes.count) : 0
+      bytes += record(number, at: UInt64(bytes.count), syncedBytes: synced)
+      if number < count { bytes += [UInt8](repeating: 7, count: 8) }
+    }
+    write(bytes, to: path(.log))
+    let store = try open()
+    // None hides what stands behind it.
+    for number in [0, 1, count - 1, count] {
+      #expect(try store.lookup(Fingerprint(words: (0, 0, 0, UInt64(number)))) != nil)
+    }
+    let report = try store.verify()
+    #expect(report.records == count + 1)
+    #expect(report.damage.count <= 10_000)
+    #expect(report.damage.last?.what.contains("very many bad places") == true)
+  }
+
+  @Test func aFooterInAnyOrderEndsEverySearch() throws {
+    // Every checksum right, the keys in the order of the records: what is found is right, and fsck tells.
+    var bytes = header.encoded()
+    var footer = FooterBuilder()
+    var offsets: [UInt64] = []
+    for number in 0..<300 {
+      let offset = UInt64(bytes.count)
+      bytes += record(number, at: offset)
+      offsets.append(offset)
+      footer.add(
+        try RecordHeader.decode(
+          bytes.span.bytes.extracting(Int(offset)..<bytes.count), offset: offset,
+          salt: header.salt), at: offset)
+    }
+    var tail = footer.encoded(header: header, footerOffset: UInt64(bytes.count))
+    let length = FooterEntry.indexLength
+    for number in 0..<150 {
+      for at in 0..<length { tail.swapAt(number * length + at, (299 - number) * length + at) }
+    }
+    let trailer = try FooterTrailer(
+      decoding: tail.span.bytes.extracting(last: 128), id: header.id,
+      fileSize: UInt64(bytes.count + tail.count))
+    write(bytes + resealed(tail, trailer), to: path(.sealed))
+    for number in stride(from: 0, to: 300, by: 17) {
+      let key = Fingerprint(words: (0, 0, 0, UInt64(number)))
+      let found = try open().lookup(key)
+      #expect(found == nil || found?.payload == [])
+    }
+    #expect(try !open().verify().damage.isEmpty)
+  }
+
+  /// The footer with the checksums that its blocks should have.
+  private func resealed(_ footer: [UInt8], _ trailer: FooterTrailer) -> [UInt8] {
+    var trailer = trailer
+    var table: [UInt8] = []
+    for block in 0..<trailer.blockCount {
+      let range = trailer.range(ofBlock: block)
+      var checksum = CRC32C(
+        seed: trailer.salt, trailer.footerOffset + UInt64(range.lowerBound))
+      footer[range].withUnsafeBytes { checksum.add($0) }
+      withUnsafeBytes(of: checksum.value.littleEndian) { table += $0 }
+    }
+    table += [UInt8](repeating: 0, count: trailer.tableLength - table.count)
+    var checksum = CRC32C(
+      seed: trailer.salt, trailer.footerOffset + UInt64(trailer.bodyLength))
+    table.withUnsafeBytes { checksum.add($0) }
+    trailer.tableChecksum = checksum.value
+    return footer[..<trailer.bodyLength] + table + trailer.encoded()
+  }
+
   @Test func aFooterWhoseSumsOverflowIsDamageAndNoCrash() throws {
     for number in 0..<3 {
       let id = SegmentID(creation: 0x1000 + UInt64(number), random: 7)

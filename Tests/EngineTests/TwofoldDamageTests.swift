@@ -21,13 +21,18 @@ import WarmStart
     }
   }
 
-  @Test func withoutItsListAndItsFooterASegmentIsReadByItsRecords() throws {
+  /// The path of the one segment that a compaction has left, and its bytes.
+  private func compacted() throws -> (name: String, bytes: [UInt8]) {
     try fill(3)
-    let compacting = try WarmStartStore.open(at: path)
-    try compacting.compact()
-    try compacting.close()
+    let store = try WarmStartStore.open(at: path)
+    try store.compact()
+    try store.close()
     let name = "\(path)/" + segments()[0]
-    var bytes = contents(name)
+    return (name, contents(name))
+  }
+
+  @Test func withoutItsListAndItsFooterASegmentIsReadByItsRecords() throws {
+    var (name, bytes) = try compacted()
     #expect(bytes[128..<132] != [0x57, 0x52, 0x45, 0x63])
     // The list of replaced segments, and the trailer.
     bytes[130] ^= 1
@@ -43,12 +48,7 @@ import WarmStart
   }
 
   @Test func withoutBothHeadersTheListIsStillLookedAt() throws {
-    try fill(3)
-    let compacting = try WarmStartStore.open(at: path)
-    try compacting.compact()
-    try compacting.close()
-    let name = "\(path)/" + segments()[0]
-    var bytes = contents(name)
+    var (name, bytes) = try compacted()
     // Both copies of the header, and a byte of the list of replaced segments.
     for offset in [20, 84, 130] { bytes[offset] ^= 1 }
     write(bytes, to: name)

@@ -223,16 +223,9 @@ import WarmStart
         chmod("\(bench.path)/\(name)", 0)
       }
       // The files are another's, and may not be read.
-      do {
-        _ = try bench.open(.readOnly)
-        fatalError("opened")
-      } catch { precondition("\(error)".contains("Permission denied"), "\(error)") }
+      requireRefusal { _ = try bench.open(.readOnly) }
       // The directory may not be written, and is not.
-      do {
-        let store = try bench.open()
-        try store.save([2], for: key(2))
-        fatalError("saved")
-      } catch { precondition("\(error)".contains("Permission denied"), "\(error)") }
+      requireRefusal { try bench.open().save([2], for: key(2)) }
       if getuid() == 0 {
         precondition(seteuid(0) == 0)
       } else {
@@ -240,10 +233,7 @@ import WarmStart
       }
       chmod(bench.path, 0)
       if getuid() == 0 { precondition(seteuid(65534) == 0) }
-      do {
-        _ = try bench.open(.readOnly)
-        fatalError("opened")
-      } catch { precondition("\(error)".contains("Permission denied"), "\(error)") }
+      requireRefusal { _ = try bench.open(.readOnly) }
       if getuid() == 0 { precondition(seteuid(0) == 0) }
       chmod(bench.path, 0o700)
     }
@@ -289,4 +279,11 @@ import WarmStart
     #expect(try reading.lookup(key(0))?.payload == noise(0, count: 3000))
     #expect(try bench.open(.readOnly).lookup(key(1))?.payload == noise(1, count: 3000))
   }
+}
+
+/// Ends the process unless it is refused for want of permission; for the body of an exit test.
+private func requireRefusal(_ body: () throws -> Void) {
+  var refusal = "nothing was refused"
+  do { try body() } catch { refusal = "\(error)" }
+  precondition(refusal.contains("Permission denied"), refusal)
 }

@@ -187,6 +187,6 @@ private enum GoldenMaker {
     var bytes = contents("\(path)/\(name)")
     bytes[128 + 200] ^= 1
     TestSupport.write(bytes, to: "\(path)/\(name)")
-    guard Tool.run("fsck", path, "--repair").status == 1 else { fatalError("not repaired") }
+    try #require(Tool.run("fsck", path, "--repair").status == 1)
   }
 }
