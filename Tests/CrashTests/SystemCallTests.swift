@@ -52,9 +52,9 @@ extension CrashTests {
         == 0)
     // A process that is halted between a look at one clock and a look at the other lists anew.
     #expect(calls.of(Trace.namingCalls) <= 40)
-    // One for the directory, one for the log that lives, and one for the record if there is one.
+    // One for the directory, one for the log that lives, and one for each record when it is asked for first.
     #expect(calls.of(["fstat"]) == 1000)
-    #expect(calls.of(["pread64"]) == 1000 + found)
+    #expect((1001...1000 + found / 4).contains(calls.of(["pread64"])))
     living.endInput()
     #expect(living.finish() == .exit(0))
   }

@@ -79,6 +79,8 @@ private final class Store: Target {
     storeOptions.producer = "benchmark"
     // Others have no budget either.
     storeOptions.sizeBudget = 0
+    // As those that keep pages have.
+    storeOptions.cacheMemory = 64 << 20
     store =
       options.isReadOnly
       ? try WarmStartStore.openReadOnly(at: options.path, options: storeOptions)

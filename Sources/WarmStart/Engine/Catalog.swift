@@ -71,6 +71,13 @@ final class Catalog {
   struct Spot: Hashable {
     var segment: UInt32
     var offset: UInt64
+
+    init(segment: UInt32, offset: UInt64) {
+      self.segment = segment
+      self.offset = offset
+    }
+
+    init(_ place: Place) { self.init(segment: place.segment, offset: place.offset) }
   }
 
   static let damageLimit = 1000
@@ -102,7 +109,8 @@ final class Catalog {
 
   // MARK: Refresh
 
-  /// Reads the directory for the first time. Anything that cannot be used is an error now.
+  /// Reads the directory for the first time. What cannot be used is an error now; of large footers no more is
+  /// read than a search needs.
   func load() throws(StoreError) {
     try refresh(strict: true)
   }
@@ -249,7 +257,7 @@ final class Catalog {
 
   /// Runs `body`, which reads one segment of another process. A running fit goes on with what can be read
   /// where the disk refuses that segment; nothing is concluded, and the next look tries again.
-  func tolerating(
+  private func tolerating(
     strict: Bool, _ id: SegmentID, _ body: () throws(Interruption) -> Void
   ) throws(Interruption) {
     do throws(Interruption) { try body() } catch {

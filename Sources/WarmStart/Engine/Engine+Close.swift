@@ -20,7 +20,10 @@ extension Engine {
     }
     guard isFirst else { return }
     if hasBegunLog, !hasMerged { mergeAtClose() }
-    stateLock.withLock { catalog.close() }
+    stateLock.withLock {
+      catalog.close()
+      recordCache = RecordCache(limit: 0)
+    }
     if let loss { throw .file(loss) }
   }
 

@@ -16,7 +16,6 @@ extension Engine {
     package var record: ReadRecord
     package var place: Place
     package var slots: Slots
-    package var segment: String
   }
 
   /// The entry that answers the question. A damaged one is reported, set aside, and the next best
@@ -35,11 +34,18 @@ extension Engine {
     var stale = 0
     while true {
       guard let chosen = try choose(key, countsAsUse: countsAsUse, pick) else { return nil }
+      let (place, slots) = (chosen.place.place, chosen.place.slots)
+      let onDisk: OpenSegment
+      switch chosen.source {
+      case .memory(let record): return Answer(record: record, place: place, slots: slots)
+      case .disk(let segment): onDisk = segment
+      }
       do throws(SegmentReader.RecordFailure) {
-        let record = try read(chosen, key: key)
-        return Answer(
-          record: record, place: chosen.place.place, slots: chosen.place.slots,
-          segment: chosen.segment.name)
+        let record = try read(place, in: onDisk, key: key)
+        if chosen.isLasting {
+          stateLock.withLock { recordCache.insert(record, at: Catalog.Spot(place)) }
+        }
+        return Answer(record: record, place: place, slots: slots)
       } catch {
         switch error {
         case .file(let error) where error.isStale && stale < Catalog.attempts:
@@ -49,9 +55,8 @@ extension Engine {
         case .overLimit(let bytes):
           throw .payloadTooLong(bytes: bytes, limit: options.payloadLimit)
         // Each turn takes one record out of the running, so that this ends.
-        case .damaged(let what): try setAside(chosen.place.place, key: key, what: what)
-        case .unfaithful(let what):
-          try setAside(chosen.place.place, key: key, what: what, isWhole: true)
+        case .damaged(let what): try setAside(place, key: key, what: what)
+        case .unfaithful(let what): try setAside(place, key: key, what: what, isWhole: true)
         }
       }
     }
@@ -67,7 +72,14 @@ extension Engine {
 
   private struct Chosen {
     var place: SlottedPlace
-    var segment: OpenSegment
+    var source: Source
+    /// Whether it is on stable storage, so that no failing disk takes it back.
+    var isLasting: Bool
+
+    enum Source {
+      case memory(ReadRecord)
+      case disk(OpenSegment)
+    }
   }
 
   private func choose(
@@ -77,12 +89,17 @@ extension Engine {
       try catalog.untilPresent { catalog throws(Catalog.Interruption) -> Chosen? in
         try catalog.requireSettled(key)
         let places = catalog.index.places(of: key)
-        guard !isExpired(key), let place = pick(places),
+        let now = host.wallClock()
+        guard !isExpired(key, at: now), let place = pick(places),
           let segment = catalog.segment(place.place.segment)
         else { return nil }
-        if countsAsUse { noteUse(key) }
+        if countsAsUse { noteUse(key, at: now) }
+        if let record = recordCache.record(at: Catalog.Spot(place.place)) {
+          return Chosen(place: place, source: .memory(record), isLasting: true)
+        }
+        let open = OpenSegment(segment, file: try catalog.file(of: segment))
         return Chosen(
-          place: place, segment: OpenSegment(segment, file: try catalog.file(of: segment)))
+          place: place, source: .disk(open), isLasting: segment.isLasting(place.place))
       }
     }
   }
@@ -106,10 +123,9 @@ extension Engine {
   }
 
   private func read(
-    _ chosen: Chosen, key: Fingerprint
+    _ place: Place, in segment: OpenSegment, key: Fingerprint
   ) throws(SegmentReader.RecordFailure) -> ReadRecord {
-    let place = chosen.place.place
-    let (segment, reader) = (chosen.segment, chosen.segment.reader)
+    let reader = segment.reader
     var usedSpare = false
     let record = try reader.record(
       at: place.offset, headerLength: place.headerLength, storedLength: place.storedLength,
@@ -139,14 +155,17 @@ extension Engine {
 
   /// Whether a key was neither saved nor looked up for longer than the time to live.
   package func isExpired(_ key: Fingerprint) -> Bool {
-    options.timeToLive > 0 && catalog.isExpired(key, at: host.wallClock())
+    options.timeToLive > 0 && isExpired(key, at: host.wallClock())
+  }
+
+  private func isExpired(_ key: Fingerprint, at now: UInt64) -> Bool {
+    options.timeToLive > 0 && catalog.isExpired(key, at: now)
   }
 
   /// Notes a lookup: in memory at once, on disk with the next write if what is noted there is older
   /// than a thirtieth of the time to live (than a day where keys live for ever).
-  private func noteUse(_ key: Fingerprint) {
+  private func noteUse(_ key: Fingerprint, at now: UInt64) {
     guard !isReadOnly, let use = catalog.index.lastUse(of: key) else { return }
-    let now = host.wallClock()
     catalog.index.noteLookup(key, at: UInt32(clamping: now / 1_000_000_000))
     let marked = UInt64(use.marked) * 1_000_000_000
     let interval = options.timeToLive == 0 ? 86_400_000_000_000 : options.timeToLive / 30

@@ -3,7 +3,7 @@
 // Three locks. Saves that want stable storage wait in the commit queue for one another; its lock is held
 // for no more than looking at the queue. The append lock is held while a frame is placed and written, so
 // that one thread at a time appends. The state lock guards the catalog and is held only for work in memory and for the
-// small reads of a refresh; it is taken inside the append lock, never the other way round. Nobody
+// reads of a refresh, of which a whole footer is the largest; it is taken inside the append lock, never the other way round. Nobody
 // holds either while a save waits for its sync; only the change from one segment to the next syncs
 // with the append lock held.
 
@@ -20,6 +20,7 @@ package final class Engine: @unchecked Sendable {
   let catalog: Catalog
   var pendingMarks: [Fingerprint: UInt64] = [:]
   private var spareFrames: [Frame] = []
+  var recordCache: RecordCache
 
   let commitQueue: CommitQueue
   /// What merges segments without being asked; nil if nothing does. Set once, when the store is opened.
@@ -46,6 +47,7 @@ package final class Engine: @unchecked Sendable {
     appendLock = host.threads.makeLock()
     commitQueue = CommitQueue(threads: host.threads)
     self.options = options
+    recordCache = RecordCache(limit: options.cacheBytes)
     isReadOnly = access == .readOnly
     do throws(FileError) {
       directory =
@@ -81,12 +83,16 @@ package final class Engine: @unchecked Sendable {
     } catch { throw .file(error) }
   }
 
-  /// Runs `body` with the catalog, after a refresh for all keys.
+  /// Runs `body` with the catalog, after a refresh for all keys. With `strict` it throws if a segment cannot be
+  /// read; otherwise one that others have added since the store was opened is left out then.
   func withFreshCatalog<Value>(
     strict: Bool = false, _ body: (Catalog) throws(StoreError) -> Value
   ) throws(StoreError) -> Value {
-    try stateLock.withLock { () throws(StoreError) in
-      try catalog.refreshForAllKeys(strict: strict)
+    // Lookups wait for one footer, and not for all.
+    while try stateLock.withLock({ () throws(StoreError) in try catalog.bringInNextByItself() }) {}
+    return try stateLock.withLock { () throws(StoreError) in
+      try catalog.refreshForAllKeys()
+      if strict, let why = catalog.skippedBecause { throw .file(why) }
       return try body(catalog)
     }
   }

@@ -38,6 +38,8 @@ package struct EngineOptions: Sendable {
   package var upkeep: UpkeepPolicy?
   /// Hears of each key that is about to be left out, and up to which stamp: for tests.
   package var onEviction: (@Sendable (Fingerprint, UInt64) -> Void)?
+  /// Bytes of records that are kept in memory once they were looked up.
+  package var cacheBytes = 0
   /// Descriptors of segments that are kept open.
   package var openFiles: Int
   package var logger: Logger?

@@ -45,6 +45,11 @@ final class Segment {
   /// Bytes of all records.
   var recordBytes: UInt64 { tail - header.recordsStart }
 
+  /// Whether the record there is known to be on stable storage.
+  func isLasting(_ place: Place) -> Bool {
+    phase == .sealed || place.offset + UInt64(place.recordLength) <= syncedBytes
+  }
+
   /// Counts a record.
   func count(_ header: RecordHeader) {
     recordCount += 1
@@ -87,7 +92,6 @@ final class Segment {
 struct OpenSegment {
   var id: SegmentID
   var number: UInt32
-  var name: String
   var header: SegmentHeader
   var isSealed: Bool
   var file: any File
@@ -95,12 +99,12 @@ struct OpenSegment {
   init(_ segment: Segment, file: any File) {
     id = segment.id
     number = segment.number
-    name = segment.name
     header = segment.header
     isSealed = segment.phase == .sealed
     self.file = file
   }
 
+  var name: String { SegmentName(id: id, phase: isSealed ? .sealed : .log).description }
   var reader: SegmentReader { SegmentReader(file: file, id: id) }
 
   /// The footer, if it has one that is intact.

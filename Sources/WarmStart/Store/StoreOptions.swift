@@ -37,6 +37,10 @@ public struct StoreOptions: Sendable {
   /// beyond waits for the disk; a single payload that is larger is written and synced before its save
   /// returns.
   public var backgroundMemory: Int = 64 << 20
+  /// Bytes of memory for entries that were looked up, so that those asked for again need not be read again; 8 MiB,
+  /// 0 for none. An entry of more than a quarter of it is not kept. Payloads share their memory with what lookups
+  /// gave.
+  public var cacheMemory: Int = 8 << 20
   /// Descriptors of segments that are kept open for reading; 64, at least 2.
   public var openFiles: Int = 64
 
@@ -63,6 +67,7 @@ public struct StoreOptions: Sendable {
       timeToLive: timeToLive > Self.longestLife ? 0 : timeToLive * 1_000_000_000,
       openFiles: max(openFiles, 2), logger: logger)
     options.sizeBudget = sizeBudget
+    options.cacheBytes = max(cacheMemory, 0)
     options.upkeep = compactsByItself ? upkeepPolicy : nil
     options.compactionFlaw = compactionFlaw
     options.onEviction = onEviction

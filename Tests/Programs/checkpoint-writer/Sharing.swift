@@ -111,7 +111,7 @@ private final class Reader {
     lookups += 1
     if begun > 0 { bound += 1 }
     if begun > 0, (latest?.record.header.stamp ?? 0) < begun {
-      let found = latest.map { "\($0.record.header.stamp) of \($0.segment)" } ?? "nothing"
+      let found = latest.map { "\($0.record.header.stamp)" } ?? "nothing"
       fail("shared key: what began at \(begun) was acknowledged; found \(found)")
     }
     _ = lookUp(writers, isBound: begun > 0) { try store.lookupLatest($0) }

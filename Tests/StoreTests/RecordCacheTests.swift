@@ -1,0 +1,86 @@
+// Entries that are asked for again are given from memory.
+
+import Glibc
+import TestSupport
+import Testing
+import WarmStart
+
+@Suite struct RecordCacheTests {
+  private let bench = Bench()
+  private let files = FaultyFiles()
+
+  /// A store over sealed segments with ten keys, and a little memory.
+  private func open(cacheMemory: Int) throws -> WarmStartStore {
+    let writer = try bench.open()
+    for number in 0..<10 {
+      try writer.save(noise(number, count: 5000), for: key(number), objective: 1)
+    }
+    try writer.close()
+    var host = bench.host()
+    host.files = files
+    return try bench.open(host: host) { $0.cacheMemory = cacheMemory }
+  }
+
+  /// Bytes that a lookup of this key reads; and it is right.
+  private func bytesRead(_ store: WarmStartStore, _ number: Int) throws -> Int {
+    let before = files.bytesRead
+    #expect(try store.lookup(key(number))?.payload == noise(number, count: 5000))
+    return files.bytesRead - before
+  }
+
+  @Test func whatWasReadOnceIsNotReadAgain() throws {
+    let store = try open(cacheMemory: 1 << 20)
+    for number in 0..<10 { #expect(try bytesRead(store, number) > 5000) }
+    for number in 0..<10 { #expect(try bytesRead(store, number) == 0) }
+    #expect(try store.lookupBest(key(3))?.payload == noise(3, count: 5000))
+  }
+
+  @Test func withoutMemoryEverythingIsReadAgain() throws {
+    let store = try open(cacheMemory: 0)
+    for _ in 0..<2 { #expect(try bytesRead(store, 1) > 5000) }
+  }
+
+  @Test func memoryIsBoundedAndWhatIsUsedAgainStays() throws {
+    // Room for five.
+    let store = try open(cacheMemory: 29_000)
+    for number in 0..<10 {
+      #expect(try bytesRead(store, number) > 5000)
+      #expect(try bytesRead(store, 0) == 0)
+    }
+    let read = try (0..<10).map { try bytesRead(store, $0) }
+    #expect(read.filter { $0 > 0 }.count >= 5)
+    #expect(read[0] == 0)
+  }
+
+  @Test func whatIsLargeBesideTheMemoryIsNotKept() throws {
+    let store = try open(cacheMemory: 10_000)
+    for _ in 0..<2 { #expect(try bytesRead(store, 1) > 5000) }
+  }
+
+  @Test func aNewerEntryAndARemovalCountAtOnce() throws {
+    let store = try open(cacheMemory: 1 << 20)
+    for number in 0..<10 { _ = try bytesRead(store, number) }
+    let other = try bench.open()
+    try other.save([1], for: key(1), objective: 0)
+    try other.remove(key(2))
+    #expect(try store.lookup(key(1))?.payload == [1])
+    #expect(try store.lookup(key(2)) == nil)
+    try store.compact()
+    for number in 3..<10 {
+      #expect(try store.lookup(key(number))?.payload == noise(number, count: 5000))
+    }
+    try store.close()
+    #expect(throws: StoreError.self) { try store.lookup(key(3)) }
+  }
+
+  @Test func whatIsNotOnStableStorageYetIsNotKept() throws {
+    let store = try open(cacheMemory: 1 << 20)
+    let other = try bench.open { $0.durability = .buffered }
+    try other.save(noise(77, count: 5000), for: key(77))
+    for _ in 0..<2 {
+      let before = files.bytesRead
+      #expect(try store.lookup(key(77))?.payload == noise(77, count: 5000))
+      #expect(files.bytesRead - before > 5000)
+    }
+  }
+}
