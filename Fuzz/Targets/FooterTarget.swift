@@ -1,5 +1,6 @@
 // Footers: everything that one says can be asked for, and says the same when it is written anew.
 
+import TestSupport
 import WarmStart
 
 enum FooterTarget {
@@ -20,8 +21,38 @@ enum FooterTarget {
       trailer.encoded() == Array(file[start...]),
       "a trailer is encoded otherwise than it was decoded from")
     let body = Array(file[Int(trailer.footerOffset)..<start])
-    if let footer = try? Footer(decoding: body, trailer: trailer) { try look(footer) }
+    guard let footer = try? Footer(decoding: body, trailer: trailer) else { return }
+    try search(footer, file)
+    try look(footer)
   }
+
+  /// A search on disk gives what a look at the whole footer gives, if the keys are in order.
+  private static func search(_ footer: Footer, _ bytes: [UInt8]) throws(Finding) {
+    guard let file = try? FixedFileSystem(["footer": bytes]).open("footer"),
+      let search = try? FooterSearch(file, trailer: footer.trailer)
+    else { throw Finding("a whole footer cannot be searched") }
+    try require(search.header == footer.header, "a search finds another segment header")
+    var keys: [Fingerprint] = []
+    for number in 0..<footer.count {
+      guard let entry = footer.entry(number) else { return }
+      keys.append(entry.key)
+    }
+    let isSorted = zip(keys, keys.dropFirst()).allSatisfy { $0 <= $1 }
+    for key in Set(keys.prefix(searches) + keys.suffix(searches)) {
+      guard let hits = try? search.hits(of: key, in: file) else {
+        throw Finding("a whole footer cannot be searched for \(key)")
+      }
+      let known = footer.entries(of: key)
+      guard isSorted else { continue }
+      try require(
+        hits.map(\.entry.offset) == known.map(\.offset)
+          && hits.map(\.producer) == known.map { footer.producers[Int($0.producer)] }
+          && hits.map(\.origin) == known.map { footer.origins[Int($0.origin)] },
+        "a search finds other records of \(key)")
+    }
+  }
+
+  private static let searches = 4
 
   private static func look(_ footer: Footer) throws(Finding) {
     var headers: [(header: RecordHeader, offset: UInt64)] = []

@@ -13,6 +13,8 @@ struct Look {
 
   private(set) var answers: [Fingerprint: Answers] = [:]
 
+  private static let searches = 8
+
   /// Bytes of the longest payload that targets read.
   static let payloadLimit = 16 << 20
   /// When stores are opened: nanoseconds since 1970.
@@ -30,6 +32,15 @@ struct Look {
 
   /// Asks everything. Whatever is served must be in the testimony.
   init(at store: WarmStartStore, _ testimony: Testimony) throws(Finding) {
+    // Before anybody asks for all keys they are searched on disk.
+    for key in testimony.keys.prefix(Self.searches) {
+      let found = Self.unlessItFails { () throws(StoreError) in try store.lookupBest(key) } ?? nil
+      guard let found else { continue }
+      try require(found.key == key, "an entry of another key: \(found.key) for \(key)")
+      try require(
+        testimony.statements.contains(Statement(found)),
+        "an entry that was never written: \(found)")
+    }
     let listed = Self.unlessItFails { () throws(StoreError) in try store.keys } ?? []
     for key in listed where !testimony.keys.contains(key) {
       throw Finding("lists a key that was never written: \(key)")

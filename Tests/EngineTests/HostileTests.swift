@@ -69,9 +69,13 @@ import WarmStart
   }
 
   /// A record without a payload.
-  private func record(_ number: Int, at offset: UInt64, syncedBytes: UInt64 = 0) -> [UInt8] {
+  private func record(
+    _ number: Int, key: Int? = nil, producer: String = "fit 1", at offset: UInt64,
+    syncedBytes: UInt64 = 0
+  ) -> [UInt8] {
     var record = makeHeader(number: UInt32(number), stamp: 1000 + UInt64(number))
-    record.key = Fingerprint(words: (0, 0, 0, UInt64(number)))
+    record.key = Fingerprint(words: (0, 0, 0, UInt64(key ?? number)))
+    record.producer = producer
     (record.codec, record.rawLength, record.storedLength) = (.stored, 0, 0)
     (record.rawChecksum, record.storedChecksum) = (0, 0)
     record.syncedBytes = syncedBytes
@@ -114,6 +118,28 @@ import WarmStart
     #expect(report.records == count + 1)
     #expect(report.damage.count <= 10_000)
     #expect(report.damage.last?.what.contains("very many bad places") == true)
+  }
+
+  @Test func aKeyWithVeryManyProducersIsFoundInTime() throws {
+    // To pass all texts anew for each of the entries would take minutes.
+    var bytes = header.encoded()
+    var footer = FooterBuilder()
+    let count = 20_000
+    for number in 0..<count {
+      let offset = UInt64(bytes.count)
+      bytes += record(number, key: 1, producer: "fit \(number)", at: offset)
+      footer.add(
+        try RecordHeader.decode(
+          bytes.span.bytes.extracting(Int(offset)..<bytes.count), offset: offset,
+          salt: header.salt), at: offset)
+    }
+    write(
+      bytes + footer.encoded(header: header, footerOffset: UInt64(bytes.count)), to: path(.sealed))
+    let key = Fingerprint(words: (0, 0, 0, 1))
+    let start = ContinuousClock.now
+    #expect(try open().lookupLatest(key)?.producer == "fit \(count - 1)")
+    #expect(ContinuousClock.now - start < .seconds(20))
+    #expect(try open().lookupBest(key)?.objective == -2.5)
   }
 
   @Test func aFooterInAnyOrderEndsEverySearch() throws {

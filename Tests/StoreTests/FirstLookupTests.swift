@@ -137,6 +137,10 @@ import WarmStart
     #expect(throws: StoreError.self) { try store.keys }
     // A fit goes on saving.
     try store.save([1], for: key(3), objective: -1)
+    #expect(throws: StoreError.self) { try store.keys }
+    #expect(throws: StoreError.self) { try store.statistics }
+    #expect(throws: StoreError.self) { try store.compact() }
+    #expect(throws: StoreError.self) { try store.lookup(key(1)) }
     files.failReads(nil)
     #expect(try store.lookup(key(3))?.payload == [1])
     #expect(try store.lookup(key(1))?.payload == payload(0))

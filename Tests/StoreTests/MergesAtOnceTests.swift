@@ -105,6 +105,8 @@ import WarmStart
     let before = segments.count
     let bad = segments.sorted()[2]
     let store = try open()
+    // All that the footers say is known by then.
+    #expect(try store.keys.count == 600)
     files.failReads { $0.hasSuffix(bad) ? EIO : nil }
     #expect(throws: StoreError.self) { try store.compact() }
     files.failReads(nil)

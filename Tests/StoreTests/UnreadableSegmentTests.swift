@@ -62,6 +62,21 @@ import WarmStart
     #expect(try bench.open().lookup(key(2)) == nil)
   }
 
+  @Test(arguments: [true, false])
+  func noKeyExpiresWhileWhatMayTellOfItsUseCannotBeRead(compacts: Bool) throws {
+    bench.options.timeToLive = 1000
+    let store = try bench.open(host: bench.host(files))
+    try store.save(payload(0), for: key(1), objective: 0)
+    bench.clock.advance(seconds: 800)
+    let bad = try saveAlone(1)
+    files.failReads { $0.hasSuffix(bad) ? EIO : nil }
+    bench.clock.advance(seconds: 500)
+    if compacts { _ = try? store.compact() }
+    try store.save(payload(2), for: key(1), objective: 5)
+    files.failReads(nil)
+    #expect(try bench.open(.readOnly).lookupBest(key(1))?.payload == payload(0))
+  }
+
   @Test func aStoreThatCannotBeReadWholeIsNotOpened() throws {
     _ = try saveAlone(1)
     let bad = try saveAlone(2)

@@ -54,6 +54,8 @@ extension Catalog {
   /// The same of a key that was last used so many seconds after 1970.
   func isExpired(lastUse: UInt32, at now: UInt64) -> Bool {
     let last = UInt64(lastUse) * 1_000_000_000
+    // What cannot be read may tell of a later use.
+    guard skippedBecause == nil else { return false }
     // Of a machine without a clock, or before its clock was set: it tells nothing of the age.
     guard options.timeToLive > 0, last >= Self.earliest else { return false }
     return last < now && now - last > options.timeToLive + 1_000_000_000

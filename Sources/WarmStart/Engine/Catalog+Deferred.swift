@@ -1,8 +1,9 @@
 // A fit asks for one key, of many that are in the store: it need not wait for the index of all.
 //
-// What the footers say that a store finds when it is opened goes into the index key by key, as keys are
+// What the larger footers say that a store finds when it is opened goes into the index key by key, as keys are
 // asked for; the footers are sorted by key. Whoever asks for all keys, or for many, brings in all of it.
-// The slots do not depend on the order in which records become known, so nothing else changes.
+// The slots do not depend on the order in which records become known, so nothing else changes. A disk that
+// refuses a part of a footer makes those lookups throw that need it, and everything that asks for all keys.
 
 /// The footers of a catalog that the index has not taken in.
 struct DeferredFooters {
@@ -17,6 +18,10 @@ struct DeferredFooters {
   }
 
   private static let leastPatience = 64
+
+  /// Whether a search reads less than the whole footer has.
+  static func areWorthIt(_ trailer: FooterTrailer) -> Bool { trailer.blockCount > 4 }
+
   /// Records that are taken in from a whole footer in the time that a search of one takes.
   private static let recordsForSearch = 64
 }
@@ -56,18 +61,27 @@ extension Catalog {
     try untilPresent { catalog throws(Interruption) in try catalog.bringIn(key) }
   }
 
-  /// The index knows everything of every key from here on; some of it may have to be settled. Unless
-  /// `strict`, a segment that the disk refuses is left out like one that appears later.
-  func bringInAll(strict: Bool = false) throws(Interruption) {
+  /// ``bringInNext()`` outside of a refresh.
+  func bringInNextByItself() throws(StoreError) -> Bool {
+    guard !deferred.footers.isEmpty else { return false }
+    return try untilPresent { catalog throws(Interruption) in try catalog.bringInNext() }
+  }
+
+  /// The index knows everything of every key from here on; some of it may have to be settled.
+  func bringInAll() throws(Interruption) { while try bringInNext() {} }
+
+  /// The index knows everything of one more segment from here on; false if it does of all of them.
+  func bringInNext() throws(Interruption) -> Bool {
+    guard let (segment, search) = deferred.footers.last else { return false }
+    if deferred.footers.count > 1 { makeRoom() }
+    try bringInWhole(segment, search.trailer, try file(of: segment))
+    if deferred.footers.isEmpty { deferred = DeferredFooters() }
+    return true
+  }
+
+  /// At once for all, instead of growing with each.
+  private func makeRoom() {
     index.reserve(deferred.footers.reduce(0) { $0 + $1.search.trailer.recordCount })
-    for (segment, search) in deferred.footers {
-      try tolerating(strict: strict, segment.id) { () throws(Interruption) in
-        try bringInWhole(segment, search.trailer, try file(of: segment))
-      }
-    }
-    // What is left was refused: nothing is known of it.
-    for (segment, _) in deferred.footers { forget(segment.id) }
-    deferred = DeferredFooters()
   }
 
   private func bringInWhole(

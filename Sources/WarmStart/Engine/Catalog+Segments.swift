@@ -8,38 +8,41 @@ extension Catalog {
     let isLive = name.phase == .log ? try !hasNoWriter(file) : false
     let size = try length(of: file, name.description)
     let reader = SegmentReader(file: file, id: name.id)
-    var footer: FooterSearch?
+    var footer: Footer?
+    var search: FooterSearch?
     var problems: [Damage] = []
     if name.phase == .sealed {
-      let found = try fromReader { () throws(StoreError) in try reader.search(fileSize: size) }
-      footer = found.search
-      if let damage = found.damage { problems.append(damage) }
+      let found = try fromReader { () throws(StoreError) in try reader.trailer(fileSize: size) }
+      var damage = found.damage
+      if let trailer = found.trailer {
+        if isFirst, DeferredFooters.areWorthIt(trailer) {
+          (search, damage) = try fromReader { () throws(StoreError) in try reader.search(trailer) }
+        } else {
+          (footer, damage) = try fromReader { () throws(StoreError) in try reader.footer(trailer) }
+        }
+      }
+      if let damage { problems.append(damage) }
     }
-    let spare = footer?.header
+    let spare = footer?.header ?? search?.header
     let head = try fromReader { () throws(StoreError) in try reader.head(spare: spare) }
     guard let header = head.header else {
       try refuse(name, file, size: size, problems: problems + head.damage)
       return
     }
-    if let found = footer, found.header != header {
+    if let trailer = footer?.trailer ?? search?.trailer, spare != header {
       problems.append(
         Damage(
-          segment: name.description, offset: found.trailer.footerOffset, length: 0,
+          segment: name.description, offset: trailer.footerOffset, length: 0,
           what: "segment header and footer disagree"))
-      footer = nil
+      (footer, search) = (nil, nil)
     }
     for damage in problems + head.damage { report(damage) }
     let segment = register(name.id, phase: name.phase, isLive: isLive, header: header)
     segment.fileBytes = size
     keep(file, of: segment)
-    if let footer, isFirst { return putOff(footer, of: segment) }
-    do throws(Interruption) {
-      if footer != nil {
-        try takeSealed(segment, file)
-      } else {
-        try replay(segment, file, size: size)
-      }
-    } catch {
+    if let search { return putOff(search, of: segment) }
+    if let footer { return take(footer, in: segment) }
+    do throws(Interruption) { try replay(segment, file, size: size) } catch {
       // Half read is not known: the next refresh begins anew.
       unregister(segment)
       throw error

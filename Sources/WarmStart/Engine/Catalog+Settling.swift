@@ -3,6 +3,7 @@
 extension Catalog {
   /// Fills the slots of unsettled keys from all records that are there.
   func settle() throws(Interruption) {
+    guard !unsettled.isEmpty else { return }
     // A removal that was not known hides what it lets forward again: with a second look it is known.
     for _ in 0..<2 {
       let keys = unsettled.subtracting(unsettleable)
@@ -41,11 +42,10 @@ extension Catalog {
     if let unsettledBecause, unsettleable.contains(key) { throw .store(unsettledBecause) }
   }
 
-  /// Takes in what others finished before, and throws if nothing can be said of some key. With `strict` also
-  /// if a segment that was there when the store was opened cannot be read any more.
-  func refreshForAllKeys(strict: Bool = false) throws(StoreError) {
+  /// Takes in what others finished before, and throws if nothing can be said of some key.
+  func refreshForAllKeys() throws(StoreError) {
     try untilPresent { _ throws(Interruption) in
-      try bringInAll(strict: strict)
+      try bringInAll()
       try settle()
       guard !unsettleable.isEmpty else { return }
       unsettleable = []

@@ -2,7 +2,7 @@
 //
 // One compactor at a time, which the lock file sees to; it may merge several groups of segments at once. It
 // holds the engine's state lock only to ask what is dead, a few hundred records at a time; no save and no
-// lookup waits while it reads, writes or syncs. A crash between any two steps leaves either the old segments or the new one in force: the new
+// lookup waits while it copies, writes or syncs. A crash between any two steps leaves either the old segments or the new one in force: the new
 // one says which it replaces, and the next compaction clears those away.
 
 internal import Glibc

@@ -46,8 +46,6 @@ extension Engine {
     }
     compactor.keepReserve()
     if let first = failures.first { throw first }
-    // It was left out, and everything that what it holds may need was kept.
-    if let why = stateLock.withLock({ catalog.skippedBecause }) { throw .file(why) }
     return compactor.report
   }
 

@@ -1,26 +1,26 @@
 // One key looked for in a footer on disk, of which nothing is read but the blocks that the search meets.
 
 /// The footer of one sealed segment as a search needs it: what its blocks are held against, and the copy of
-/// the segment's header. In memory it takes 4 bytes for 64 records.
-struct FooterSearch {
+/// the segment's header. In memory it takes 4 bytes for 36 records, beside the ids that the segment replaces.
+package struct FooterSearch {
   let trailer: FooterTrailer
-  let header: SegmentHeader
+  package let header: SegmentHeader
   private let checksums: FooterChecksums
 
   /// Why a footer cannot be searched.
-  enum Failure: Error {
+  package enum Failure: Error {
     case file(FileError)
     case malformed(FormatError)
   }
 
   /// One record of the key, as the footer has it.
-  struct Hit {
-    var entry: FooterEntry
-    var producer: String
-    var origin: SegmentID
+  package struct Hit {
+    package var entry: FooterEntry
+    package var producer: String
+    package var origin: SegmentID
   }
 
-  init(_ file: any File, trailer: FooterTrailer) throws(Failure) {
+  package init(_ file: any File, trailer: FooterTrailer) throws(Failure) {
     self.trailer = trailer
     let table = try Self.read(
       trailer.tableLength, of: file, at: trailer.footerOffset + UInt64(trailer.bodyLength))
@@ -41,7 +41,7 @@ struct FooterSearch {
   }
 
   /// The records of the key; those whose entries are out of limits are left out.
-  func hits(of key: Fingerprint, in file: any File) throws(Failure) -> [Hit] {
+  package func hits(of key: Fingerprint, in file: any File) throws(Failure) -> [Hit] {
     let blocks = Blocks(file: file, trailer: trailer, checksums: checksums)
     var found: [Hit] = []
     var number = try lowerBound(key, blocks)
@@ -57,7 +57,7 @@ struct FooterSearch {
       let origin = try blocks.bytes(at: trailer.originOffset + 16 * Int(entry.origin), 16)
       found.append(
         Hit(
-          entry: entry, producer: try producer(Int(entry.producer), blocks),
+          entry: entry, producer: try blocks.producer(Int(entry.producer)),
           origin: SegmentID(
             creation: origin.span.bytes.u64(0), random: origin.span.bytes.u64(8))))
     }
@@ -108,17 +108,6 @@ struct FooterSearch {
     return low
   }
 
-  /// The texts stand one behind the other, each with its length before it, the producers first.
-  private func producer(_ number: Int, _ blocks: Blocks) throws(Failure) -> String {
-    var at = trailer.textOffset
-    for _ in 0..<number { at += 2 + (try blocks.length(at: at)) }
-    let bytes = try blocks.bytes(at: at + 2, try blocks.length(at: at))
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw .malformed(.malformed("producer is not UTF-8"))
-    }
-    return text
-  }
-
   private static func read(
     _ count: Int, of file: any File, at offset: UInt64
   ) throws(Failure) -> [UInt8] {
@@ -134,11 +123,15 @@ struct FooterSearch {
     let trailer: FooterTrailer
     let checksums: FooterChecksums
     private var met: [Int: [UInt8]] = [:]
+    /// Where the texts begin that have been passed, each with its length before it, the producers first.
+    private var textOffsets: [Int]
+    private var producers: [Int: String] = [:]
 
     init(file: any File, trailer: FooterTrailer, checksums: FooterChecksums) {
       self.file = file
       self.trailer = trailer
       self.checksums = checksums
+      textOffsets = [trailer.textOffset]
     }
 
     func block(_ number: Int) throws(Failure) -> [UInt8] {
@@ -175,8 +168,23 @@ struct FooterSearch {
       return bytes
     }
 
+    func producer(_ number: Int) throws(Failure) -> String {
+      if let known = producers[number] { return known }
+      while textOffsets.count <= number {
+        let last = textOffsets[textOffsets.count - 1]
+        textOffsets.append(last + 2 + (try length(at: last)))
+      }
+      let at = textOffsets[number]
+      let bytes = try bytes(at: at + 2, try length(at: at))
+      guard let text = String(validating: bytes, as: UTF8.self) else {
+        throw .malformed(.malformed("producer is not UTF-8"))
+      }
+      producers[number] = text
+      return text
+    }
+
     /// The length that stands before a text.
-    func length(at offset: Int) throws(Failure) -> Int {
+    private func length(at offset: Int) throws(Failure) -> Int {
       let bytes = try bytes(at: offset, 2)
       return Int(bytes[0]) | Int(bytes[1]) << 8
     }

@@ -70,6 +70,11 @@ struct SegmentReader {
   func footer(fileSize: UInt64) throws(StoreError) -> (footer: Footer?, damage: Damage?) {
     let (trailer, damage) = try trailer(fileSize: fileSize)
     guard let trailer else { return (nil, damage) }
+    return try footer(trailer)
+  }
+
+  /// The footer before a trailer, or what is wrong with it.
+  func footer(_ trailer: FooterTrailer) throws(StoreError) -> (footer: Footer?, damage: Damage?) {
     let length = trailer.bodyLength + trailer.tableLength
     let body = try upTo(length, at: trailer.footerOffset)
     do throws(FormatError) {
@@ -80,9 +85,9 @@ struct SegmentReader {
   }
 
   /// The same, of which nothing is read but what a search for a key needs.
-  func search(fileSize: UInt64) throws(StoreError) -> (search: FooterSearch?, damage: Damage?) {
-    let (trailer, damage) = try trailer(fileSize: fileSize)
-    guard let trailer else { return (nil, damage) }
+  func search(
+    _ trailer: FooterTrailer
+  ) throws(StoreError) -> (search: FooterSearch?, damage: Damage?) {
     do throws(FooterSearch.Failure) {
       return (try FooterSearch(file, trailer: trailer), nil)
     } catch {

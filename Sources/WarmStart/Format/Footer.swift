@@ -1,5 +1,5 @@
 // The end of a sealed segment: the headers again, sorted by key, so that opening a store reads
-// footers only, and so that a damaged header has a second copy elsewhere.
+// no records and a key is found without an index, and so that a damaged header has a second copy elsewhere.
 //
 //   index column | detail column | segment header | origins | texts | zeros
 //   | a checksum for every 4096 bytes of these | trailer

@@ -366,7 +366,8 @@ public final class WarmStartStore: @unchecked Sendable {
   /// counts in force.
   ///
   /// A segment with damage is set aside in the directory's folder `quarantine`, once what is intact in it
-  /// has been copied, and named in the report. Throws if the disk refuses; then everything is as before.
+  /// has been copied, and named in the report. Throws if the disk refuses; then everything that
+  /// counts is as before, and what was merged before the error stays merged.
   @discardableResult
   public func compact() throws(StoreError) -> CompactionReport {
     try drainedEngine().compact()
