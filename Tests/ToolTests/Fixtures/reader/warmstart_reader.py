@@ -68,7 +68,7 @@ except ImportError:
 
 HEAD_MAGIC = bytes.fromhex("8957535345470D0A1A0A0001")
 RECORD_MAGIC, FOOTER_MAGIC = b"WREc", b"WSFoot\r\n"
-FILE_LIMIT, BLOCK, BODY_BLOCK = 1 << 35, 262_144, 4_096
+FILE_LIMIT, BLOCK, BODY_BLOCK, RECORD_LIMIT = 1 << 35, 262_144, 4_096, 131_072
 CHECKPOINT, FINAL, REMOVAL, ACCESS_MARK = 1, 2, 3, 4
 KINDS = {CHECKPOINT: "checkpoint", FINAL: "final", REMOVAL: "removal", ACCESS_MARK: "access mark"}
 ENTRIES = (CHECKPOINT, FINAL)
@@ -281,7 +281,7 @@ def decode_header(header, offset, synced):
 
 def replay(data, first, end, salt):
     """Every piece from first to end; what lies between valid headers is one with a fault."""
-    place = first
+    place, count = first, 0
     while place < end:
         piece, following = read_header(data, place, end, salt), place
         while piece is None:
@@ -293,6 +293,10 @@ def replay(data, first, end, salt):
                 piece = read_header(data, following, end, salt)
         if following > place:
             yield Piece(place, following, None, "no valid record header")
+        count += piece.record is not None
+        if count > RECORD_LIMIT:
+            yield Piece(piece.offset, end, None, "more than 131,072 records")
+            return
         yield piece
         place = piece.end
 
@@ -331,7 +335,7 @@ def read_trailer(data, size, ident):
     need(version == 1 and zero == 0 and zero2 == 0, "version or reserved bytes")
     t = Trailer(count, hex_id(creation, random), *numbers, table_crc)
     need(t.ident == ident, "id of another segment")
-    need(t.count <= 4_096 and t.n <= 131_072 and t.o <= 65_536 and t.q <= 65_536 and t.t <= 262_145, "counts")
+    need(t.count <= 4_096 and t.n <= RECORD_LIMIT and t.o <= 65_536 and t.q <= 65_536 and t.t <= 262_145, "counts")
     need(t.smallest <= t.largest < 1 << 63, "stamps")
     need(t.F % 8 == 0 and t.B % 8 == 0 and t.F >= 128 + list_length(t.count), "places")
     need(t.F + t.B + t.table_length + 128 == size, "lengths that do not fit the file")
