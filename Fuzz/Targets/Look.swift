@@ -27,6 +27,7 @@ struct Look {
     options.compactsByItself = false
     options.timeToLive = 0
     options.sizeBudget = 0
+    options.footerBlocksReadWhole = 0
     return options
   }
 

@@ -76,6 +76,8 @@ extension Simulator {
     options.segmentLimit = 64 << 10
     options.openFiles = circumstances.openFiles
     options.backgroundMemory = circumstances.backgroundMemory
+    options.footerBlocksReadWhole = circumstances.footerBlocksReadWhole
+    options.cacheMemory = circumstances.cacheMemory
     options.timeToLive = circumstances.timeToLive
     options.compactionFlaw = mutant?.compactionFlaw
     options.compactsByItself = circumstances.upkeep != nil

@@ -248,6 +248,8 @@ struct Circumstances {
   let durabilities: [Durability]
   let backgroundMemory: Int
   let openFiles: Int
+  let footerBlocksReadWhole: Int
+  let cacheMemory: Int
   let payload: Int
   let timeToLive: UInt64
   let faults: Faults
@@ -269,6 +271,8 @@ struct Circumstances {
     ])
     backgroundMemory = dice.pick([8 << 10, 64 << 10, 64 << 20])
     openFiles = dice.pick([2, 3, 64])
+    footerBlocksReadWhole = dice.pick([0, 4])
+    cacheMemory = dice.pick([0, 4 << 10, 8 << 20])
     payload = dice.pick([600, 6_000, 20_000])
     // Nothing is to expire: whether it did would be the clock's affair.
     timeToLive = jumps || dice.once(in: 2) ? 0 : 10 * 365 * 86_400

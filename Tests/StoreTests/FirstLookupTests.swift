@@ -8,6 +8,8 @@ import WarmStart
 @Suite struct FirstLookupTests {
   private let bench = Bench()
 
+  init() { bench.options.footerBlocksReadWhole = 0 }
+
   /// A sealed segment with a record of each key.
   private func fill(_ keys: [Fingerprint]) throws {
     let store = try bench.open { $0.durability = .buffered }

@@ -77,6 +77,48 @@ import WarmStart
     #expect(try bench.open(.readOnly).lookupBest(key(1))?.payload == payload(0))
   }
 
+  @Test func whatWasDoubtfulIsDecidedOnceTheDiskReadsAgain() throws {
+    bench.options.timeToLive = 1000
+    let store = try bench.open(host: bench.host(files))
+    try store.save(payload(0), for: key(1), objective: 0)
+    let bad = try saveAlone(2)
+    files.failReads { $0.hasSuffix(bad) ? EIO : nil }
+    bench.clock.advance(seconds: 1500)
+    #expect(try store.lookup(key(2)) == nil)
+    files.failReads(nil)
+    try store.save(payload(3), for: key(1), objective: 5)
+    #expect(try store.lookupBest(key(1))?.payload == payload(3))
+  }
+
+  @Test func nothingIsEvictedWhenWhatMayTellOfItsUseCannotBeReadAnyMore() throws {
+    bench.options.timeToLive = 1000
+    bench.options.segmentLimit = 64 << 10
+    let store = try bench.open(host: bench.host(files))
+    for number in 0..<40 {
+      try store.save(noise(number, count: 4000), for: key(number), objective: 0)
+    }
+    bench.clock.advance(seconds: 600)
+    for number in stride(from: 1, to: 40, by: 2) { _ = try store.lookup(key(number)) }
+    bench.clock.advance(seconds: 900)
+    // It is found expired, and used by another after that; and then the disk fails.
+    var control = Engine.CompactionControl()
+    let bad = Notes<String>()
+    control.progress = { [bench, files] _, _ in
+      guard bad.all.isEmpty else { return }
+      bad.add("")
+      let before = Set(listing(bench.path))
+      let other = try! bench.open()
+      try! other.save(payload(99), for: key(8), objective: 9)
+      try! other.close()
+      let names = listing(bench.path).filter { !before.contains($0) && $0.hasSuffix(".seg") }
+      files.failReads { name in names.contains { name.hasSuffix($0) } ? EIO : nil }
+    }
+    _ = try? store.engine().compact(control)
+    files.failReads(nil)
+    #expect(!bad.all.isEmpty)
+    #expect(try bench.open(.readOnly).lookup(key(8)) != nil)
+  }
+
   @Test func aStoreThatCannotBeReadWholeIsNotOpened() throws {
     _ = try saveAlone(1)
     let bad = try saveAlone(2)

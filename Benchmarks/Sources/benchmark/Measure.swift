@@ -12,6 +12,7 @@ enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
   case loadKeys = "load-keys"
   case open
   case lookupRandom = "lookup-random"
+  case scale
   case lookupHot = "lookup-hot"
   case group
   case multiprocess
@@ -19,7 +20,7 @@ enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
   case selftest
 
   /// Whether it is about many keys.
-  var isKeyed: Bool { [.keys, .loadKeys, .open, .lookupRandom].contains(self) }
+  var isKeyed: Bool { [.keys, .loadKeys, .open, .lookupRandom, .scale].contains(self) }
   var defaultPayload: Int {
     if isKeyed { return 256 }
     switch self {
@@ -38,7 +39,7 @@ struct Measure: ParsableCommand {
     abstract: "Runs a workload and prints one JSON line per measurement.",
     discussion: """
       checkpoint-durable, checkpoint-buffered: one session, one key. keys: load-keys, open and lookup-random of \
-      many. lookup-hot: one of 1,000 keys again and again. group: threads with durable checkpoints. multiprocess: \
+      many. scale: those and saves and a compaction of the same store. lookup-hot: one of 1,000 keys again and again. group: threads with durable checkpoints. multiprocess: \
       processes with durable checkpoints. churn: 200 rounds over 1,000 keys. selftest: the three slots across \
       reopening.
       """)
@@ -53,6 +54,7 @@ struct Measure: ParsableCommand {
   @Option(help: "how many threads") var threads: Int?
   @Option(help: "how many processes") var procs = 4
   @Option(help: "how many opens of each kind") var opens = 3
+  @Option(help: "bytes after which the store begins a new segment") var segment: UInt64?
   @Flag(help: "threads share syncs; the store always has it so") var combine = false
   @Option(help: .hidden) var store: String?
   @Option(help: .hidden) var step: String?
@@ -76,7 +78,7 @@ struct Measure: ParsableCommand {
     let directory = ScratchDirectory(in: base)
     defer { directory.remove() }
     guard workload.isKeyed else { return try inProcess(workload.rawValue, directory) }
-    let isAll = workload == .keys
+    let isAll = workload == .keys || workload == .scale
     try inProcess(isAll || workload == .loadKeys ? "load" : "load-quietly", directory)
     if isAll || workload == .open {
       try inProcess("open-first", directory)
@@ -87,6 +89,9 @@ struct Measure: ParsableCommand {
     for count in [1, 2] where threads ?? count == count {
       try inProcess("lookup-random", directory, threads: count)
     }
+    guard workload == .scale else { return }
+    try inProcess("save-durable", directory)
+    try inProcess("compact", directory)
   }
 
   /// Runs a step in a process of its own.
@@ -101,6 +106,7 @@ struct Measure: ParsableCommand {
       "\(n)", "--seconds", "\(seconds)", "--keys", "\(keyCount)", "--procs", "\(procs)", "--store",
       path, "--step", step, "--number", "\(number)",
     ]
+    if let segment { words += ["--segment", "\(segment)"] }
     if let threads = threads ?? self.threads { words += ["--threads", "\(threads)"] }
     return words
   }
@@ -114,6 +120,8 @@ struct Measure: ParsableCommand {
     case "open-first", "open-warm": try open(step)
     case "open-cold": if dropCaches(step) { try open(step) }
     case "lookup-random": try lookUpRandomly()
+    case "save-durable": try saveDurably()
+    case "compact": try compactHalf()
     case "lookup-hot": try lookUpHot()
     case "group": try group()
     case "multiprocess": try processes()
@@ -129,7 +137,7 @@ struct Measure: ParsableCommand {
   func options(durable: Bool, isReadOnly: Bool = false, zeros: Int = 0) -> TargetOptions {
     TargetOptions(
       engine: engine, path: store!, durable: durable, isReadOnly: isReadOnly,
-      zeros: engine == .rawPrealloc ? zeros : 0)
+      zeros: engine == .rawPrealloc ? zeros : 0, segment: segment)
   }
 
   func measurement(_ name: String) -> Measurement {

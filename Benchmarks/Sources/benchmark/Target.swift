@@ -60,6 +60,8 @@ struct TargetOptions {
   var isReadOnly = false
   /// Bytes of zeros that `raw-prealloc` writes before the clock starts.
   var zeros = 0
+  /// Bytes of a segment of the store, if not the usual ones.
+  var segment: UInt64?
 
   func open() throws -> any Target {
     switch engine {
@@ -81,6 +83,7 @@ private final class Store: Target {
     storeOptions.sizeBudget = 0
     // As those that keep pages have.
     storeOptions.cacheMemory = 64 << 20
+    if let segment = options.segment { storeOptions.segmentLimit = segment }
     store =
       options.isReadOnly
       ? try WarmStartStore.openReadOnly(at: options.path, options: storeOptions)

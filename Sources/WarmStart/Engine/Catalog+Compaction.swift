@@ -163,8 +163,10 @@ extension Catalog {
     }
   }
 
-  /// Whether nobody has saved or looked up the key since.
-  func isUnused(_ key: Fingerprint, since use: Evictions.Use) -> Bool { self.use(of: key) == use }
+  /// Whether nobody has saved or looked up the key since, as far as everything can be read.
+  func isUnused(_ key: Fingerprint, since use: Evictions.Use) -> Bool {
+    skippedBecause == nil && self.use(of: key) == use
+  }
 
   /// Whether what counts of a key came after the merge began, or cannot be told.
   private func isUnknown(_ key: Fingerprint, _ places: [Place], _ view: MergeView) -> Bool {

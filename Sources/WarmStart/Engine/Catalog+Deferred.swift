@@ -20,7 +20,9 @@ struct DeferredFooters {
   private static let leastPatience = 64
 
   /// Whether a search reads less than the whole footer has.
-  static func areWorthIt(_ trailer: FooterTrailer) -> Bool { trailer.blockCount > 4 }
+  static func areWorthIt(_ trailer: FooterTrailer, _ options: EngineOptions) -> Bool {
+    trailer.blockCount > options.footerBlocksReadWhole
+  }
 
   /// Records that are taken in from a whole footer in the time that a search of one takes.
   private static let recordsForSearch = 64
@@ -63,8 +65,12 @@ extension Catalog {
 
   /// ``bringInNext()`` outside of a refresh.
   func bringInNextByItself() throws(StoreError) -> Bool {
-    guard !deferred.footers.isEmpty else { return false }
-    return try untilPresent { catalog throws(Interruption) in try catalog.bringInNext() }
+    guard !isClosed, !deferred.footers.isEmpty else { return false }
+    do throws(Interruption) { return try bringInNext() } catch {
+      if case .store(let why) = error { throw why }
+      lookAnew()
+      return try untilPresent { catalog throws(Interruption) in try catalog.bringInNext() }
+    }
   }
 
   /// The index knows everything of every key from here on; some of it may have to be settled.
@@ -72,7 +78,8 @@ extension Catalog {
 
   /// The index knows everything of one more segment from here on; false if it does of all of them.
   func bringInNext() throws(Interruption) -> Bool {
-    guard let (segment, search) = deferred.footers.last else { return false }
+    // The oldest first: what is newer takes slots from what is there, and seldom has to be settled.
+    guard let (segment, search) = deferred.footers.first else { return false }
     if deferred.footers.count > 1 { makeRoom() }
     try bringInWhole(segment, search.trailer, try file(of: segment))
     if deferred.footers.isEmpty { deferred = DeferredFooters() }

@@ -15,7 +15,7 @@ extension Catalog {
       let found = try fromReader { () throws(StoreError) in try reader.trailer(fileSize: size) }
       var damage = found.damage
       if let trailer = found.trailer {
-        if isFirst, DeferredFooters.areWorthIt(trailer) {
+        if isFirst, DeferredFooters.areWorthIt(trailer, options) {
           (search, damage) = try fromReader { () throws(StoreError) in try reader.search(trailer) }
         } else {
           (footer, damage) = try fromReader { () throws(StoreError) in try reader.footer(trailer) }

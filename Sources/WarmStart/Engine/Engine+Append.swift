@@ -64,7 +64,10 @@ extension Engine {
         options.logger?.error("not known whether a key is expired: \(error)")
         return nil
       }
-      guard isExpired(draft.key), !catalog.index.places(of: draft.key).isEmpty else { return nil }
+      // What could not be read a moment ago kept every key alive.
+      let isInDoubt = catalog.skippedBecause != nil
+      guard isInDoubt || isExpired(draft.key), !catalog.index.places(of: draft.key).isEmpty
+      else { return nil }
       // Others may have used it meanwhile.
       try catalog.refresh()
       guard isExpired(draft.key) else { return nil }

@@ -39,15 +39,17 @@ extension Engine {
     var turn = 0
     var least = (bytes: UInt64.max, turn: 0)
     while turn < Self.longestWaitForRoom {
-      let plan = stateLock.withLock {
-        // Others fill the budget as well. Where they cannot be read, what is known has to do.
-        try? catalog.refreshForAllKeys()
-        return CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
+      let (plan, isKnown) = stateLock.withLock {
+        // Others fill the budget as well. Where they cannot be read, their sizes have to do.
+        let isKnown = (try? catalog.refreshForAllKeys()) != nil
+        return (
+          CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit), isKnown
+        )
       }
       let isOver = plan.fileBytes > options.segmentBudget
-      let isBehind = turn < Self.longestWaitForWaste && policy.isBehind(plan)
+      let isBehind = isKnown && turn < Self.longestWaitForWaste && policy.isBehind(plan)
       guard isOver || isBehind else {
-        if turn == 0, isWorthAMerge(plan, policy) { upkeep.start() }
+        if turn == 0, isKnown, isWorthAMerge(plan, policy) { upkeep.start() }
         return upkeep.relax()
       }
       // To wait is in vain where there is no headway.

@@ -40,6 +40,8 @@ package struct EngineOptions: Sendable {
   package var onEviction: (@Sendable (Fingerprint, UInt64) -> Void)?
   /// Bytes of records that are kept in memory once they were looked up.
   package var cacheBytes = 0
+  /// Blocks of a footer that is read whole when the store is opened; a larger one is searched for each key.
+  package var footerBlocksReadWhole = 4
   /// Descriptors of segments that are kept open.
   package var openFiles: Int
   package var logger: Logger?

@@ -52,6 +52,7 @@ extension Engine {
     downTo target: UInt64, worthwhile: Double
   ) throws(StoreError) -> (plan: CompactionPlan, evictions: Evictions) {
     var evictions = Evictions()
+    try withFreshCatalog { _ in }
     let ranks = rankKeys(&evictions)
     var plan = try plan(without: evictions)
     let reclaimed = plan.closed.filter { $0.wasteShare >= worthwhile }

@@ -48,7 +48,9 @@ struct RecordCache {
     }
   }
 
-  private static func cost(_ record: ReadRecord) -> Int { record.payload.count + overhead }
+  private static func cost(_ record: ReadRecord) -> Int {
+    record.payload.count + record.header.length + overhead
+  }
 
   private mutating func giveUpOne() {
     while true {

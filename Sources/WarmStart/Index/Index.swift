@@ -32,11 +32,14 @@ package struct Index: Sendable {
 
   /// Makes room for this many more keys.
   package mutating func reserve(_ more: Int) {
-    table.reserve(places.count + more)
-    places.reserveCapacity(places.count + more)
-    saves.reserveCapacity(saves.count + more)
-    lookups.reserveCapacity(lookups.count + more)
-    marks.reserveCapacity(marks.count + more)
+    guard places.count + more > places.capacity else { return }
+    // Asked for a few at a time, it must not copy everything each time.
+    let room = max(places.count + more, 2 * places.capacity)
+    table.reserve(room)
+    places.reserveCapacity(room)
+    saves.reserveCapacity(room)
+    lookups.reserveCapacity(room)
+    marks.reserveCapacity(room)
   }
 
   // MARK: Names by number

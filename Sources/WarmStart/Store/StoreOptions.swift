@@ -44,6 +44,8 @@ public struct StoreOptions: Sendable {
   /// Descriptors of segments that are kept open for reading; 64, at least 2.
   public var openFiles: Int = 64
 
+  /// See ``EngineOptions/footerBlocksReadWhole``.
+  package var footerBlocksReadWhole: Int?
   /// When it does.
   package var upkeepPolicy = UpkeepPolicy()
   /// See ``EngineOptions/compactionFlaw``.
@@ -68,6 +70,7 @@ public struct StoreOptions: Sendable {
       openFiles: max(openFiles, 2), logger: logger)
     options.sizeBudget = sizeBudget
     options.cacheBytes = max(cacheMemory, 0)
+    options.footerBlocksReadWhole = footerBlocksReadWhole ?? options.footerBlocksReadWhole
     options.upkeep = compactsByItself ? upkeepPolicy : nil
     options.compactionFlaw = compactionFlaw
     options.onEviction = onEviction
