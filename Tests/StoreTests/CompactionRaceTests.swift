@@ -188,6 +188,35 @@ import WarmStart
     #expect(segments.count == 1)
   }
 
+  @Test func aRemovalThatAPowerCutLeavesAndABetterEntryThatItTakesLoseNothing() throws {
+    func saveSealed(_ number: Int, _ objective: Double?) throws {
+      bench.clock.advance(seconds: 1)
+      let store = try bench.open()
+      try store.save(noise(number, count: 300), for: key(1), objective: objective)
+      try store.close()
+    }
+    try saveSealed(1, -1)
+    bench.clock.advance(seconds: 1)
+    let remover = try bench.open { $0.durability = .buffered }
+    try remover.remove(key(1))
+    // What counts, and what is newer, on stable storage; and what is better, and is not.
+    try saveSealed(2, 1)
+    try saveSealed(3, nil)
+    bench.clock.advance(seconds: 1)
+    let before = Set(listing(bench.path))
+    let writer = try bench.open { $0.durability = .buffered }
+    try writer.save(noise(4, count: 300), for: key(1), objective: -2)
+    let log = try #require(listing(bench.path).first { !before.contains($0) })
+    try bench.open().compact()
+    #expect(try bench.open(.readOnly).lookupBest(key(1))?.payload == noise(4, count: 300))
+    // The power cut.
+    var store: WarmStartStore? = remover
+    try bench.witness(.killed, of: &store)
+    #expect(bench.remove(log))
+    #expect(try bench.open(.readOnly).lookupBest(key(1))?.payload == noise(2, count: 300))
+    try writer.close()
+  }
+
   @Test func oneSegmentThatCannotBeReadDoesNotKeepTheOthersFromBeingCompacted() throws {
     for number in 0..<9 {
       let store = try bench.open()

@@ -208,30 +208,61 @@ extension Catalog {
     return keys
   }
 
-  /// Everything that fills a slot of the keys if only what is on stable storage counts.
+  /// An entry on stable storage, or a removal.
+  struct KnownRecord {
+    var header: RecordHeader
+    var segment: UInt32
+    var offset: UInt64
+    /// Whether it is on stable storage.
+    var isLasting: Bool
+  }
+
+  /// Everything that fills a slot of the keys if of what is not on stable storage nothing counts, or any part: a
+  /// power cut may take what is better, and leave the removal of what would do in its place.
   func stableSlots(
-    of keys: Set<Fingerprint>, _ records: [(header: RecordHeader, segment: UInt32, offset: UInt64)]
+    of keys: Set<Fingerprint>, _ records: [KnownRecord]
   ) -> [Fingerprint: [Place]] {
-    var removed: [Fingerprint: UInt64] = [:]
-    for (header, _, _) in records where header.kind == .removal {
-      removed[header.key] = max(removed[header.key, default: 0], header.stamp)
-    }
+    // For each key up to where it may have been removed.
+    var certain: [Fingerprint: UInt64] = [:]
+    var possible: [Fingerprint: Set<UInt64>] = [:]
     var places: [Fingerprint: [Place]] = [:]
-    for (header, segment, offset) in records
-    where header.kind.isEntry && header.stamp > removed[header.key, default: 0]
-      && !isUnreadable(offset, in: segment)
-    {
-      guard let place = place(of: header, at: offset, in: segment) else { continue }
-      places[header.key, default: []].append(place)
+    for record in records {
+      let header = record.header
+      if header.kind == .removal {
+        if record.isLasting {
+          certain[header.key] = max(certain[header.key, default: 0], header.stamp)
+        } else {
+          possible[header.key, default: []].insert(header.stamp)
+        }
+      } else if header.kind.isEntry, !isUnreadable(record.offset, in: record.segment),
+        let place = place(of: header, at: record.offset, in: record.segment)
+      {
+        places[header.key, default: []].append(place)
+      }
     }
-    let order = index.order
     var slots: [Fingerprint: [Place]] = [:]
     for key in keys {
-      var state = KeyState()
-      state.refill(from: places[key] ?? [], order: order)
-      slots[key] = state.places.map(\.place)
+      let least = certain[key] ?? 0
+      let ends = [least] + (possible[key] ?? []).filter { $0 > least }
+      slots[key] = slotted(places[key] ?? [], removedThroughAnyOf: ends)
     }
     return slots
+  }
+
+  /// What fills a slot if everything up to any one of the stamps was removed.
+  private func slotted(_ places: [Place], removedThroughAnyOf ends: [UInt64]) -> [Place] {
+    let order = index.order
+    var state = KeyState()
+    var left = places.sorted { $0.stamp > $1.stamp }[...]
+    var filling: [Spot: Place] = [:]
+    for end in ends.sorted(by: >) {
+      while let place = left.first, place.stamp > end {
+        state.refill(adding: place, order: order)
+        left.removeFirst()
+      }
+      for slotted in state.places { filling[Spot(slotted.place)] = slotted.place }
+    }
+    return filling.values.sorted { ($0.segment, $0.offset) < ($1.segment, $1.offset) }
   }
 
   /// A segment with its file open, whatever it is called by now.

@@ -51,7 +51,7 @@ extension Merge {
     of keys: Set<Fingerprint>
   ) throws(StoreError) -> [Fingerprint: [Place]] {
     let ids = try compactor.engine.withFreshCatalog { catalog in catalog.segments.keys.sorted() }
-    var records: [(header: RecordHeader, segment: UInt32, offset: UInt64)] = []
+    var records: [Catalog.KnownRecord] = []
     let numbers = view.victims
     for id in ids {
       // One at a time, so that others get at the catalog in between.
@@ -60,12 +60,14 @@ extension Merge {
           guard let segment = catalog.segments[id] else { return }
           // What is copied is on stable storage then.
           let isStable = segment.phase == .sealed || numbers.contains(segment.number)
-          var found: [(header: RecordHeader, segment: UInt32, offset: UInt64)] = []
+          var found: [Catalog.KnownRecord] = []
           try catalog.forEachRecord(of: keys, in: segment) { header, offset in
             let end = offset + UInt64(header.recordLength)
-            if isStable || end <= segment.syncedBytes {
-              found.append((header, segment.number, offset))
-            }
+            let isLasting = isStable || end <= segment.syncedBytes
+            guard isLasting || header.kind == .removal else { return }
+            found.append(
+              Catalog.KnownRecord(
+                header: header, segment: segment.number, offset: offset, isLasting: isLasting))
           }
           records += found
         }
