@@ -80,15 +80,11 @@ extension Catalog {
   func bringInNext() throws(Interruption) -> Bool {
     // The oldest first: what is newer takes slots from what is there, and seldom has to be settled.
     guard let (segment, search) = deferred.footers.first else { return false }
-    if deferred.footers.count > 1 { makeRoom() }
+    // At once for all, instead of growing with each.
+    index.reserve(deferred.footers.reduce(0) { $0 + $1.search.trailer.recordCount })
     try bringInWhole(segment, search.trailer, try file(of: segment))
     if deferred.footers.isEmpty { deferred = DeferredFooters() }
     return true
-  }
-
-  /// At once for all, instead of growing with each.
-  private func makeRoom() {
-    index.reserve(deferred.footers.reduce(0) { $0 + $1.search.trailer.recordCount })
   }
 
   private func bringInWhole(

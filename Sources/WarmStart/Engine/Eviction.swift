@@ -52,6 +52,7 @@ extension Engine {
     downTo target: UInt64, worthwhile: Double
   ) throws(StoreError) -> (plan: CompactionPlan, evictions: Evictions) {
     var evictions = Evictions()
+    // Only what the index knows gets a rank.
     try withFreshCatalog { _ in }
     let ranks = rankKeys(&evictions)
     var plan = try plan(without: evictions)

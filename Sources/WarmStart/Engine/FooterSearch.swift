@@ -70,6 +70,8 @@ package struct FooterSearch {
   ///
   /// Keys are hashes as a rule, so that where one is can be told from itself: a guess, from which a wrong
   /// one gropes its way in steps that double. So keys of any other kind cost a logarithm and no more.
+  /// Interpolation as in W. W. Peterson, "Addressing for random-access storage", 1957; steps as in J. L. Bentley and
+  /// A. C. Yao, "An almost optimal algorithm for unbounded searching", 1976.
   private func lowerBound(_ key: Fingerprint, _ blocks: Blocks) throws(Failure) -> Int {
     let count = trailer.recordCount
     var open = 0..<(count + Self.entriesPerBlock - 1) / Self.entriesPerBlock
