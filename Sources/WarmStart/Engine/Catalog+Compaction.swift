@@ -274,12 +274,12 @@ extension Catalog {
 
   /// Whether the record has yet to prove intact.
   func isToBeVerified(_ place: Place) -> Bool {
-    !verified.contains(Spot(segment: place.segment, offset: place.offset))
+    !verified.contains(Spot(place))
   }
 
   func noteVerified(_ place: Place) {
     if verified.count >= Self.verifiedLimit { verified = [] }
-    verified.insert(Spot(segment: place.segment, offset: place.offset))
+    verified.insert(Spot(place))
   }
 
   private static let verifiedLimit = 1 << 18

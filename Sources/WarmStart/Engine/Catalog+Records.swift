@@ -2,6 +2,10 @@
 
 internal import Logging
 
+extension Catalog.Spot {
+  init(_ place: Place) { self.init(segment: place.segment, offset: place.offset) }
+}
+
 extension Catalog {
   /// Takes one record into account.
   func take(_ header: RecordHeader, at offset: UInt64, in segment: Segment) {
@@ -60,7 +64,7 @@ extension Catalog {
 
   /// The same, but that what it hid comes forward with the next refresh.
   func noteUnreadable(_ place: Place, key: Fingerprint, what: String, isWhole: Bool = false) {
-    unreadable.insert(Spot(segment: place.segment, offset: place.offset))
+    unreadable.insert(Spot(place))
     setAsideCount += 1
     changedSince?.insert(key)
     if !isWhole, let segment = segment(place.segment), mayBeTorn(place, segment) {

@@ -71,13 +71,6 @@ final class Catalog {
   struct Spot: Hashable {
     var segment: UInt32
     var offset: UInt64
-
-    init(segment: UInt32, offset: UInt64) {
-      self.segment = segment
-      self.offset = offset
-    }
-
-    init(_ place: Place) { self.init(segment: place.segment, offset: place.offset) }
   }
 
   static let damageLimit = 1000

@@ -292,14 +292,14 @@ final class Compactor: @unchecked Sendable {
   /// Whether a record is to be written anew from what it holds.
   func isToBeRestored(_ place: Place) -> Bool {
     lock.withLock {
-      restorable.contains(Catalog.Spot(segment: place.segment, offset: place.offset))
+      restorable.contains(Catalog.Spot(place))
     }
   }
 
   /// From the next turn on the record is written anew; its segment is damaged.
   func restore(_ place: Place, key: Fingerprint, of segment: OpenSegment) {
     lock.withLock {
-      _ = restorable.insert(Catalog.Spot(segment: place.segment, offset: place.offset))
+      _ = restorable.insert(Catalog.Spot(place))
     }
     engine.stateLock.withLock {
       engine.catalog.report(

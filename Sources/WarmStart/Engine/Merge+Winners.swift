@@ -17,7 +17,7 @@ extension Merge {
     var outside: [UInt32: [(key: Fingerprint, place: Place)]] = [:]
     for (key, places) in winners {
       for place in places {
-        let spot = Catalog.Spot(segment: place.segment, offset: place.offset)
+        let spot = Catalog.Spot(place)
         if !view.victims.contains(place.segment) {
           outside[place.segment, default: []].append((key, place))
         } else if !copied.contains(spot) {
