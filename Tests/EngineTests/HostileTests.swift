@@ -120,6 +120,13 @@ import WarmStart
     #expect(report.damage.last?.what.contains("very many bad places") == true)
   }
 
+  /// Of this thread: what others do at the same time does not count.
+  private static var processorSeconds: Double {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+  }
+
   @Test func aKeyWithVeryManyProducersIsFoundInTime() throws {
     // To pass all texts anew for each of the entries would take minutes.
     var bytes = header.encoded()
@@ -136,9 +143,9 @@ import WarmStart
     write(
       bytes + footer.encoded(header: header, footerOffset: UInt64(bytes.count)), to: path(.sealed))
     let key = Fingerprint(words: (0, 0, 0, 1))
-    let start = ContinuousClock.now
+    let start = Self.processorSeconds
     #expect(try open().lookupLatest(key)?.producer == "fit \(count - 1)")
-    #expect(ContinuousClock.now - start < .seconds(20))
+    #expect(Self.processorSeconds - start < 20)
     #expect(try open().lookupBest(key)?.objective == -2.5)
   }
 
