@@ -77,6 +77,8 @@ CODECS = ("stored", "lz4", "shuffled-lz4")
 NO_OBJECTIVE = bytes.fromhex("000000000000F87F")
 NAME = re.compile(r"([0-9a-f]{32})\.(log|seg)")
 
+TOO_MANY = "more than 131,072 records"  # which no crash leaves
+
 HEAD = struct.Struct("<12sHHIIQQQQII")
 RECORD = struct.Struct("<4sIHBBHBBHHIIIIIQQQ32sdQQQI")
 INDEX = struct.Struct("<32sQdIIBBHI")
@@ -295,7 +297,7 @@ def replay(data, first, end, salt):
             yield Piece(place, following, None, "no valid record header")
         count += piece.record is not None
         if count > RECORD_LIMIT:
-            yield Piece(piece.offset, end, None, "more than 131,072 records")
+            yield Piece(piece.offset, end, None, TOO_MANY)
             return
         yield piece
         place = piece.end
@@ -521,7 +523,7 @@ class Segment:
             record = piece.record
             if record and (record.end <= attested or crc32c(record.stored_payload(self.data)) == record.stored_crc):
                 self.records.append(record)
-            elif piece.fault and piece.offset < attested:
+            elif piece.fault and (piece.offset < attested or piece.fault is TOO_MANY):
                 self.flaw(piece.offset, piece.end, piece.fault)
             elif record or piece.fault and (piece.end < self.end or not is_zero(self.data[piece.offset:])):
                 torn.append(piece)
