@@ -60,6 +60,9 @@ let package = Package(
       dependencies: ["WarmStart"],
       path: "Tests/Programs/checkpoint-writer",
       swiftSettings: strict),
+    .executableTarget(
+      name: "layers", dependencies: ["WarmStart"], path: "Benchmarks/Layers",
+      swiftSettings: strict),
     .target(
       name: "TestSupport", dependencies: ["WarmStart"], path: "Tests/Support",
       swiftSettings: strict),

@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 import Testing
 import WarmStart
@@ -35,8 +36,10 @@ enum Payloads {
 }
 
 @Suite struct CodecTests {
-  private func encode(_ payload: [UInt8]) -> (EncodedPayload, [UInt8]) {
-    let encoder = PayloadEncoder()
+  private func encode(
+    _ payload: [UInt8], _ assistant: Assistant? = nil
+  ) -> (EncodedPayload, [UInt8]) {
+    let encoder = PayloadEncoder(assistant)
     var output = [UInt8](repeating: 0xaa, count: PayloadEncoder.bound(payload.count))
     let encoded = payload.withUnsafeBytes { payload in
       output.withUnsafeMutableBytes { encoder.encode(payload, to: $0) }
@@ -65,6 +68,57 @@ enum Payloads {
       #expect(payload.withUnsafeBytes(CRC32C.of) == encoded.rawChecksum)
       #expect(stored.count <= length)
       #expect(FormatLimits.plausible(raw: length, stored: stored.count))
+    }
+  }
+
+  /// Starts no thread.
+  private struct NoThreads: Threads {
+    func makeLock() -> any Lock { POSIXThreads().makeLock() }
+    func start(
+      _ body: @escaping @Sendable () -> Void
+    ) throws(ThreadError) -> any RunningThread { throw ThreadError(errno: EAGAIN) }
+  }
+
+  @Test(arguments: [786_433, 1_000_003, 1_048_576, 1_048_577, 5_000_008])
+  func twoThreadsMakeTheSameOfALongPayloadAsOne(_ length: Int) throws {
+    let half = length / 2 / 8
+    for payload in [
+      Array(Payloads.sparse(length / 8 + 1)[..<length]),
+      Array(Payloads.walk(length / 8 + 1)[..<length]), Payloads.noise(length),
+      // Of these one thread's half does not shrink, or does so much more than the other's.
+      Payloads.noise(length - half * 8) + [UInt8](repeating: 0, count: half * 8),
+      [UInt8](repeating: 0, count: half * 8) + Payloads.noise(length - half * 8),
+    ] {
+      let (encoded, stored) = encode(payload)
+      for threads in [POSIXThreads(), NoThreads()] as [any Threads] {
+        let assistant = Assistant(threads)
+        // Again and again with the same thread, and once it has ended.
+        for round in 0..<4 {
+          if round == 3 { assistant.end() }
+          let (other, otherStored) = encode(payload, assistant)
+          #expect(other.codec == encoded.codec)
+          #expect(otherStored == stored)
+        }
+      }
+      #expect(try decode(stored, encoded.codec, length: length) == payload)
+    }
+  }
+
+  @Test func shortPayloadsAreTheSameWhateverWasBeforeThem() throws {
+    let encoder = PayloadEncoder()
+    var output = [UInt8](repeating: 0, count: PayloadEncoder.bound(2048))
+    for round in 0..<200 {
+      let length = [64, 100, 256, 1000, 1024, 1025][round % 6]
+      // What does not fit makes the compressor fail, which must not be seen in what follows.
+      let payload =
+        round % 3 == 2
+        ? Payloads.noise(length, seed: UInt64(round))
+        : Array(Payloads.sparse(length / 8 + 1, seed: UInt64(round))[..<length])
+      let encoded = payload.withUnsafeBytes { payload in
+        output.withUnsafeMutableBytes { encoder.encode(payload, to: $0) }
+      }
+      let stored = Array(output[..<encoded.storedLength])
+      #expect(try decode(stored, encoded.codec, length: length) == payload)
     }
   }
 

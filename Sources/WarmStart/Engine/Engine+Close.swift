@@ -8,6 +8,7 @@ extension Engine {
   package func close() throws(StoreError) {
     // Before the lock, which a save may have that waits for it.
     let hasMerged = upkeep?.end() ?? false
+    assistant.end()
     let (isFirst, loss) = appendLock.withLock { () -> (Bool, FileError?) in
       guard !isClosed else { return (false, nil) }
       isClosed = true
@@ -36,7 +37,7 @@ extension Engine {
     guard let writer, hasRoom(writer, bytes: length, records: 1) else { return }
     let marks = takePendingMarks()
     guard !marks.isEmpty else { return }
-    let frame = Frame(commitQueue.makeTicket())
+    let frame = Frame(commitQueue.makeTicket(), assistant)
     var left: [Fingerprint: UInt64] = [:]
     for (key, time) in marks.sorted(by: { $0.key < $1.key }) {
       guard hasRoom(writer, bytes: frame.length + length, records: frame.recordCount + 1) else {

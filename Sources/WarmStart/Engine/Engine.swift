@@ -20,6 +20,8 @@ package final class Engine: @unchecked Sendable {
   let catalog: Catalog
   var pendingMarks: [Fingerprint: UInt64] = [:]
   private var spareFrames: [Frame] = []
+  /// Compresses a half of long payloads.
+  let assistant: Assistant
   var recordCache: RecordCache
 
   let commitQueue: CommitQueue
@@ -46,6 +48,7 @@ package final class Engine: @unchecked Sendable {
     stateLock = host.threads.makeLock()
     appendLock = host.threads.makeLock()
     commitQueue = CommitQueue(threads: host.threads)
+    assistant = Assistant(host.threads)
     self.options = options
     recordCache = RecordCache(limit: options.cacheBytes)
     isReadOnly = access == .readOnly
@@ -62,6 +65,9 @@ package final class Engine: @unchecked Sendable {
     }
     if !isReadOnly { upkeep = options.upkeep.map { Upkeep(self, $0) } }
   }
+
+  // A store is closed before; this is for whoever has an engine alone.
+  deinit { assistant.letGo() }
 
   /// How a directory is opened.
   package enum Access: Sendable {
@@ -101,7 +107,8 @@ package final class Engine: @unchecked Sendable {
 
   /// Runs `body` with memory to put records together in.
   func withFrame<Value>(_ body: (Frame) throws(StoreError) -> Value) throws(StoreError) -> Value {
-    let frame = stateLock.withLock { spareFrames.popLast() } ?? Frame(commitQueue.makeTicket())
+    let spare = stateLock.withLock { spareFrames.popLast() }
+    let frame = spare ?? Frame(commitQueue.makeTicket(), assistant)
     defer {
       frame.reset()
       stateLock.withLock {

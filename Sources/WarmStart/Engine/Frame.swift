@@ -36,7 +36,7 @@ package struct Draft: Sendable {
 /// compressed before any lock is taken; headers when the place is known. Kept from save to save.
 final class Frame {
   private var memory: UnsafeMutableRawBufferPointer
-  private let encoder = PayloadEncoder()
+  private let encoder: PayloadEncoder
   private(set) var length = 0
   /// Bytes of the texts of all records, rounded up record by record.
   private(set) var textLength = 0
@@ -51,8 +51,9 @@ final class Frame {
   /// Its place in the queue for the disk.
   let ticket: CommitQueue.Ticket
 
-  init(_ ticket: CommitQueue.Ticket) {
+  init(_ ticket: CommitQueue.Ticket, _ assistant: Assistant) {
     self.ticket = ticket
+    encoder = PayloadEncoder(assistant)
     memory = .allocate(byteCount: 16 << 10, alignment: 16)
   }
   deinit { memory.deallocate() }
