@@ -28,7 +28,9 @@ enum Layers {
   private static func codecs() {
     for size in [1 << 10, 16 << 10, 256 << 10, 4 << 20] {
       for (what, payload) in [("sparse", sparse(size)), ("a walk", walk(size))] {
-        let encoder = PayloadEncoder(Assistant(POSIXThreads()))
+        let assistant = Assistant(POSIXThreads())
+        defer { assistant.end() }
+        let encoder = PayloadEncoder(assistant)
         var stored = [UInt8](repeating: 0, count: PayloadEncoder.bound(size))
         var encoded: EncodedPayload?
         row("encoding \(name(size)), \(what)", bytes: size) {

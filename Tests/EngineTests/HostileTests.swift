@@ -149,6 +149,36 @@ import WarmStart
     #expect(try open().lookupBest(key)?.objective == -2.5)
   }
 
+  @Test func aRecordThatAFooterNamesVeryOftenIsCopiedOnce() throws {
+    for segment in 0..<2 {
+      let id = SegmentID(creation: 0x1000 + UInt64(segment), random: 7)
+      let header = SegmentHeader(id: id, salt: header.salt, creation: 0x1000)
+      var bytes = header.encoded()
+      let offset = UInt64(bytes.count)
+      bytes += record(segment, at: offset)
+      let named = try RecordHeader.decode(
+        bytes.span.bytes.extracting(Int(offset)..<bytes.count), offset: offset, salt: header.salt)
+      var footer = FooterBuilder()
+      for _ in 0..<5000 { footer.add(named, at: offset) }
+      write(
+        bytes + footer.encoded(header: header, footerOffset: UInt64(bytes.count)),
+        to: path(.sealed, id))
+    }
+    func size() -> Int {
+      listing(directory.path).reduce(0) { $0 + contents(directory.appending($1)).count }
+    }
+    let before = size()
+    let store = try WarmStartStore(
+      path: directory.path, options: StoreOptions(), access: .existing,
+      host: .test(clock: ManualClock()))
+    try store.compact()
+    #expect(listing(directory.path).count { $0.hasSuffix(".seg") } == 1)
+    #expect(size() < before / 10)
+    for segment in 0..<2 {
+      #expect(try store.lookupBest(Fingerprint(words: (0, 0, 0, UInt64(segment)))) != nil)
+    }
+  }
+
   @Test func aFooterInAnyOrderEndsEverySearch() throws {
     // Every checksum right, the keys in the order of the records: what is found is right, and fsck tells.
     var bytes = header.encoded()

@@ -26,6 +26,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var syncFault: SyncFault?
   private var readFault: ReadFault?
   private var unlinkFault: UnlinkFault?
+  private var renameFault: UnlinkFault?
   private var dirty: Set<ObjectIdentifier> = []
   private var syncs = 0
   private var readBytes = 0
@@ -37,6 +38,8 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   func setDirectoryTime(_ time: Int64?) { lock.withLock { directoryTime = time } }
   func failSyncs(_ fault: SyncFault?) { lock.withLock { syncFault = fault } }
   func failUnlinks(_ fault: UnlinkFault?) { lock.withLock { unlinkFault = fault } }
+  /// Of what gets another name or is set aside, by the name that it had.
+  func failRenames(_ fault: UnlinkFault?) { lock.withLock { renameFault = fault } }
   func failReads(_ fault: ReadFault?) { lock.withLock { readFault = fault } }
 
   /// Files with bytes that were written and not synced.
@@ -87,6 +90,13 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
     }
   }
 
+  fileprivate func willRename(_ name: String, in path: String) throws(FileError) {
+    let fault = lock.withLock { renameFault }
+    if let error = fault?(name) {
+      throw FileError(.rename, path: path + "/" + name, errno: error)
+    }
+  }
+
   fileprivate func willSync(_ file: FaultyFile) throws(FileError) {
     let fault = lock.withLock {
       syncs += 1
@@ -122,6 +132,7 @@ private final class FaultyDirectory: Directory {
     FaultyFile(try directory.create(name, permissions: permissions), faults)
   }
   func rename(_ name: String, to newName: String) throws(FileError) {
+    try faults.willRename(name, in: path)
     try directory.rename(name, to: newName)
   }
   func unlink(_ name: String) throws(FileError) {
@@ -131,7 +142,8 @@ private final class FaultyDirectory: Directory {
   func setAside(
     _ name: String, into folder: String, permissions: Permissions
   ) throws(FileError) -> String {
-    try directory.setAside(name, into: folder, permissions: permissions)
+    try faults.willRename(name, in: path)
+    return try directory.setAside(name, into: folder, permissions: permissions)
   }
   func sync() throws(FileError) { try directory.sync() }
 }

@@ -170,6 +170,7 @@ import WarmStart
         files.failWrites { _ in fault() }
         files.failSyncs(fault)
         files.failUnlinks { _ in fault() }
+        files.failRenames { _ in fault() }
         let report = try? trial.repair(files)
         let isWhole = left.load(ordering: .relaxed) >= 0
         try trial.check(try trial.open(.readOnly))

@@ -34,6 +34,14 @@ extension StoreArgument {
     }
   }
 
+  /// Opens the store for reading, whatever of it cannot be read.
+  func openForVerifying() throws(Failure) -> OpenStore {
+    let options = Self.options()
+    return try opened { () throws(StoreError) in
+      try WarmStartStore(path: store, options: options, access: .verifying, host: .system)
+    }
+  }
+
   /// Opens the store, which must be there, for writing. Keys live for ever unless a time is given, in
   /// seconds, and there is room for all unless a budget is, in bytes.
   func openForWriting(

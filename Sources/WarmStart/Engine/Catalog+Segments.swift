@@ -84,7 +84,7 @@ extension Catalog {
       return true
     } catch {
       // Without locks a reader cannot tell, and looks at every log again and again.
-      guard [ENOTSUP, ENOSYS, ENOLCK, EINVAL].contains(error.errno), isReadOnly else {
+      guard error.isWithoutLocks, isReadOnly else {
         throw Interruption(error)
       }
       return false

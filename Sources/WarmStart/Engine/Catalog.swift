@@ -80,6 +80,7 @@ final class Catalog {
 
   let isReadOnly: Bool
   private(set) var isClosed = false
+  private var hasLoaded = false
 
   init(directory: any Directory, host: Host, options: EngineOptions, isReadOnly: Bool) {
     self.isReadOnly = isReadOnly
@@ -102,10 +103,11 @@ final class Catalog {
 
   // MARK: Refresh
 
-  /// Reads the directory for the first time. What cannot be used is an error now; of large footers no more is
-  /// read than a search needs.
-  func load() throws(StoreError) {
-    try refresh(strict: true)
+  /// Reads the directory for the first time. What cannot be used is an error now, with `strict`; of large
+  /// footers no more is read than a search needs.
+  func load(strict: Bool) throws(StoreError) {
+    defer { hasLoaded = true }
+    try refresh(strict: strict)
   }
 
   /// Takes in everything that others finished before. Costs one system call for the directory and
@@ -265,7 +267,7 @@ final class Catalog {
   private func load(_ name: SegmentName, strict: Bool) throws(Interruption) {
     do throws(Interruption) {
       let (name, file) = try open(name)
-      try load(name, file, isFirst: strict)
+      try load(name, file, isFirst: !hasLoaded)
     } catch {
       guard case .store(let why) = error, why.isOfOneSegment(strict: strict) else { throw error }
       // A running fit goes on with what can be read.

@@ -111,8 +111,9 @@ final class Compactor: @unchecked Sendable {
   // MARK: What an earlier one left
 
   /// Clears away what a compaction left that did not come to its end: its temporary files, and segments
-  /// that a published one replaced.
-  func clearAway() throws(StoreError) {
+  /// that a published one replaced. If something in either of the two proves damaged, with `verifying` to so
+  /// much, the old ones are set aside instead: they may have the only intact copy.
+  func clearAway(verifying depth: Engine.Depth? = nil) throws(StoreError) {
     let engine = engine
     let (temporaries, headless) = try engine.withFreshCatalog { catalog in
       (catalog.temporaries, catalog.headless.sorted())
@@ -128,11 +129,33 @@ final class Compactor: @unchecked Sendable {
       .filter(isFile)
     guard !left.isEmpty else { return }
     // The name of what replaced them must be there to stay, before they go.
+    try StoreError.wrapping { () throws(FileError) in try engine.directory.sync() }
+    if let depth, try !areIntact(left, depth) {
+      for name in left.sorted(by: { $0.id < $1.id }) { _ = try quarantine(name) }
+      return
+    }
     try StoreError.wrapping { () throws(FileError) in
-      try engine.directory.sync()
       for name in left.sorted(by: { $0.id < $1.id }) { try unlinkIfPresent(name.description) }
       try engine.directory.sync()
     }
+  }
+
+  /// Whether replaced segments, and those that replaced them, are as they were written.
+  private func areIntact(_ left: [SegmentName], _ depth: Engine.Depth) throws(StoreError) -> Bool {
+    let replacing = try engine.withFreshCatalog { catalog in
+      catalog.segments.values.filter { segment in
+        left.contains { segment.header.replaced.contains($0.id) }
+      }.map { SegmentName(id: $0.id, phase: $0.phase) }
+    }
+    for name in left + replacing {
+      let file = try StoreError.wrapping { () throws(FileError) in
+        try engine.directory.open(name.description)
+      }
+      let inspector = SegmentInspector(file: file, name: name, depth: depth)
+      try inspector.run()
+      guard inspector.damage.isEmpty else { return false }
+    }
+    return true
   }
 
   /// A log beside the sealed segment of the same name, as in a directory that was copied over an older copy of

@@ -55,6 +55,8 @@ final class Copier {
 
   /// Copies what a record holds, uncompressed; without an output only checks it.
   func restore(_ record: Merge.Kept, to output: MergeOutput?) throws(Failure) {
+    let limit = compactor.engine.options.payloadLimit
+    guard record.storedLength <= limit else { throw .damaged("payload over the limit") }
     let bytes: [UInt8]?
     do throws(FileError) {
       bytes = try source.file.read(record.headerLength + record.storedLength, at: record.offset)
@@ -66,7 +68,7 @@ final class Copier {
         record)
     }
     guard header.storedLength == record.storedLength, header.key == record.key,
-      header.rawLength <= compactor.engine.options.payloadLimit
+      header.rawLength <= limit
     else { throw .damaged("record of another key") }
     let payload: [UInt8]
     do throws(SegmentReader.RecordFailure) {
@@ -88,9 +90,13 @@ final class Copier {
     do throws(FormatError) {
       return try RecordHeader.decode(bytes.bytes, offset: record.offset, salt: source.header.salt)
     } catch {
-      guard source.isSealed,
-        let spare = source.reader.spareHeader(at: record.offset, key: record.key)
-      else { throw .damaged("record header") }
+      var spare: RecordHeader?
+      do throws(StoreError) {
+        if source.isSealed {
+          spare = try source.reader.spareHeader(at: record.offset, key: record.key)
+        }
+      } catch { throw .failed(error) }
+      guard let spare else { throw .damaged("record header") }
       spareAt = spareAt ?? record.offset
       return spare
     }

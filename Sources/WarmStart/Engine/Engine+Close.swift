@@ -8,6 +8,7 @@ extension Engine {
   package func close() throws(StoreError) {
     // Before the lock, which a save may have that waits for it.
     let hasMerged = upkeep?.end() ?? false
+    // What is under way goes on without it.
     assistant.end()
     let (isFirst, loss) = appendLock.withLock { () -> (Bool, FileError?) in
       guard !isClosed else { return (false, nil) }

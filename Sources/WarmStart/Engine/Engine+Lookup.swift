@@ -130,9 +130,9 @@ extension Engine {
     let record = try reader.record(
       at: place.offset, headerLength: place.headerLength, storedLength: place.storedLength,
       salt: segment.header.salt, payloadLimit: options.payloadLimit
-    ) {
+    ) { () throws(StoreError) in
       usedSpare = true
-      return segment.isSealed ? reader.spareHeader(at: place.offset, key: key) : nil
+      return segment.isSealed ? try reader.spareHeader(at: place.offset, key: key) : nil
     }
     guard record.header.key == key, record.header.stamp == place.stamp,
       record.header.origin.number == place.originNumber
@@ -179,8 +179,9 @@ extension Engine {
 
 extension SegmentReader {
   /// The footer's copy of the header of the record at `offset`, if the footer is intact.
-  func spareHeader(at offset: UInt64, key: Fingerprint) -> RecordHeader? {
-    guard let size = try? file.size(), let footer = try? footer(fileSize: size).footer,
+  func spareHeader(at offset: UInt64, key: Fingerprint) throws(StoreError) -> RecordHeader? {
+    let size = try StoreError.wrapping { () throws(FileError) in try file.size() }
+    guard let footer = try footer(fileSize: size).footer,
       let entry = footer.entries(of: key).first(where: { $0.offset == offset })
     else { return nil }
     return try? footer.header(of: entry)

@@ -40,7 +40,7 @@ extension Engine {
     guard !isReadOnly else { throw .readOnly(path: path) }
     let compactor = try waitForCompactor(Compactor.Control())
     defer { compactor.finish() }
-    try compactor.clearAway()
+    try compactor.clearAway(verifying: depth)
     return try repair(depth, with: compactor, progress)
   }
 

@@ -54,13 +54,13 @@ extension Engine {
   ) throws(StoreError) -> (report: VerificationReport, findings: [Finding]) {
     let results = VerificationResults(host.threads.makeLock(), progress)
     var known: Set<SegmentID> = []
-    var foreign: [String] = []
+    var foreign: Set<String> = []
     // What a compaction has made meanwhile holds what was in segments that were gone before anybody looked.
     for round in 0..<Self.mostListings {
       let all = try names()
       let new = Self.segments(among: all).filter { known.insert($0.id).inserted }
       guard !new.isEmpty || round == 0 else { break }
-      foreign = Self.foreign(among: all)
+      foreign.formUnion(Self.foreign(among: all))
       results.expect(totalSize(of: new))
       host.threads.forEach(new, atOnce: atOnce) { [self] name in
         do throws(StoreError) { try inspect(name, depth, results) } catch {
@@ -69,7 +69,8 @@ extension Engine {
       }
     }
     var (report, findings) = results.all
-    report.foreign = foreign
+    foreign.formUnion(results.impostors)
+    report.foreign = Array(foreign.sorted().prefix(Self.mostForeign))
     return (report, findings)
   }
 
@@ -96,7 +97,7 @@ extension Engine {
     _ listed: SegmentName, _ depth: Depth, _ results: VerificationResults
   ) throws(StoreError) {
     for _ in 0..<Catalog.attempts {
-      guard let (name, file) = try open(listed) else { return }
+      guard let (name, file) = try open(listed, results) else { return }
       var read: UInt64 = 0
       let inspector = SegmentInspector(file: file, name: name, depth: depth) { bytes in
         read += UInt64(bytes)
@@ -132,18 +133,21 @@ extension Engine {
     return phases.map { SegmentName(id: $0.key, phase: $0.value) }.sorted { $0.id < $1.id }
   }
 
-  private static func foreign(among names: Set<String>) -> [String] {
+  private static func foreign(among names: Set<String>) -> Set<String> {
     let own = [Compactor.lockName, Compactor.quarantine]
-    return Array(
-      names.filter { SegmentName($0) == nil && !own.contains($0) }.sorted().prefix(mostForeign))
+    return names.filter { SegmentName($0) == nil && !own.contains($0) }
   }
 
   /// A segment under the name that it has by now; nil if it is gone.
-  private func open(_ name: SegmentName) throws(StoreError) -> (SegmentName, any File)? {
+  private func open(
+    _ name: SegmentName, _ results: VerificationResults
+  ) throws(StoreError) -> (SegmentName, any File)? {
     // Where something that is no file has the name of the sealed one, the log counts.
     for phase in [name.phase, .sealed, .log] {
       let name = SegmentName(id: name.id, phase: phase)
       do throws(FileError) { return (name, try directory.open(name.description)) } catch {
+        // A link, a pipe, a folder that has the name of a segment.
+        if error.isForeign { results.note(impostor: name) }
         if !error.isStale, !error.isForeign { throw .file(error) }
       }
     }
@@ -161,6 +165,7 @@ private final class VerificationResults: @unchecked Sendable {
   private var report = VerificationReport()
   private var findings: [Engine.Finding] = []
   private var unread: [(name: SegmentName, error: StoreError)] = []
+  private var foreign: Set<String> = []
 
   init(_ lock: any Lock, _ progress: @escaping (UInt64, UInt64) -> Void) {
     self.lock = lock
@@ -198,6 +203,13 @@ private final class VerificationResults: @unchecked Sendable {
   func add(_ error: StoreError, of name: SegmentName) {
     lock.withLock { unread.append((name, error)) }
   }
+
+  func note(impostor name: SegmentName) {
+    lock.withLock { _ = foreign.insert(name.description) }
+  }
+
+  /// Names that look like those of segments and are not of files.
+  var impostors: Set<String> { lock.withLock { foreign } }
 
   /// In the order of the segments, however the threads went.
   var all: (VerificationReport, [Engine.Finding]) {

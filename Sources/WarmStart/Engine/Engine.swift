@@ -20,11 +20,11 @@ package final class Engine: @unchecked Sendable {
   let catalog: Catalog
   var pendingMarks: [Fingerprint: UInt64] = [:]
   private var spareFrames: [Frame] = []
-  /// Compresses a half of long payloads.
-  let assistant: Assistant
   var recordCache: RecordCache
 
   let commitQueue: CommitQueue
+  /// Compresses a half of long payloads.
+  let assistant: Assistant
   /// What merges segments without being asked; nil if nothing does. Set once, when the store is opened.
   private(set) var upkeep: Upkeep?
 
@@ -51,7 +51,7 @@ package final class Engine: @unchecked Sendable {
     assistant = Assistant(host.threads)
     self.options = options
     recordCache = RecordCache(limit: options.cacheBytes)
-    isReadOnly = access == .readOnly
+    isReadOnly = access == .readOnly || access == .verifying
     do throws(FileError) {
       directory =
         access == .createIfMissing
@@ -59,7 +59,7 @@ package final class Engine: @unchecked Sendable {
         : try host.files.openDirectory(path)
     } catch { throw .file(error) }
     catalog = Catalog(directory: directory, host: host, options: options, isReadOnly: isReadOnly)
-    try catalog.load()
+    try catalog.load(strict: access != .verifying)
     if access != .createIfMissing, catalog.segments.isEmpty, try holdsOnlyForeignFiles() {
       throw .notAStore(path: path)
     }
@@ -67,12 +67,14 @@ package final class Engine: @unchecked Sendable {
   }
 
   // A store is closed before; this is for whoever has an engine alone.
-  deinit { assistant.letGo() }
+  deinit { assistant.end() }
 
   /// How a directory is opened.
   package enum Access: Sendable {
     /// Nothing is written and nothing created.
     case readOnly
+    /// The same, and a segment that cannot be read is no reason not to look at the others.
+    case verifying
     /// For writing; the directory must be there.
     case existing
     /// For writing; the directory is made if it is missing.
@@ -82,9 +84,11 @@ package final class Engine: @unchecked Sendable {
   /// An empty directory is an empty store; one that has files, none of them a segment, is none.
   private func holdsOnlyForeignFiles() throws(StoreError) -> Bool {
     do throws(FileError) {
-      let names = try directory.list(limit: 1000)
+      let names = try directory.list(limit: Catalog.nameLimit)
       // A store whose every segment was compacted away has these still.
       if names.contains(Compactor.lockName) || names.contains(Compactor.quarantine) { return false }
+      // One whose every segment is damaged, or cannot be read, is a store all the same.
+      if !catalog.headerless.isEmpty || catalog.skippedBecause != nil { return false }
       return names.contains { SegmentName($0) == nil }
     } catch { throw .file(error) }
   }

@@ -155,7 +155,7 @@ final class Merge {
   private func candidates(of victim: Victim) throws(StoreError) -> [Catalog.Candidate] {
     let source = victim.source
     if let footer = try source.footer() {
-      return (0..<footer.count).compactMap { footer.entry($0) }.compactMap { entry in
+      let all = (0..<footer.count).compactMap { footer.entry($0) }.compactMap { entry in
         RecordKind(rawValue: entry.kind).map {
           Catalog.Candidate(
             kind: $0, key: entry.key, stamp: entry.stamp, writeSeconds: entry.writeSeconds,
@@ -163,6 +163,13 @@ final class Merge {
             storedLength: Int(entry.storedLength))
         }
       }.sorted { $0.offset < $1.offset }
+      // No writer's records overlap; copies of one that is named a thousand times would fill the disk.
+      var end: UInt64 = 0
+      return all.filter { record in
+        guard record.offset >= end else { return false }
+        end = record.offset + UInt64(record.headerLength + record.storedLength)
+        return true
+      }
     }
     let replay = try StoreError.wrapping { () throws(FileError) in
       try Replay<FoundRecord>.run(

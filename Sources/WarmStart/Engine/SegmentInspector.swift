@@ -198,7 +198,13 @@ final class SegmentInspector {
   private func life() throws(StoreError) -> SegmentLife {
     guard name.phase == .log else { return .sealed }
     return try StoreError.wrapping { () throws(FileError) in
-      guard try file.tryLock(.shared) else { return .live }
+      do throws(FileError) {
+        guard try file.tryLock(.shared) else { return .live }
+      } catch {
+        // Without locks nobody can tell; then it is read as one that is still written.
+        guard error.isWithoutLocks else { throw error }
+        return .live
+      }
       try file.unlock()
       return .dead
     }

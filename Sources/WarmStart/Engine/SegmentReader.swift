@@ -149,7 +149,7 @@ extension SegmentReader {
   /// footer has, and is asked only if the one in place is damaged.
   func record(
     at offset: UInt64, headerLength: Int, storedLength: Int, salt: UInt64, payloadLimit: Int,
-    spare: () -> RecordHeader?
+    spare: () throws(StoreError) -> RecordHeader?
   ) throws(RecordFailure) -> ReadRecord {
     guard storedLength <= payloadLimit else { throw .overLimit(storedLength) }
     let bytes: [UInt8]
@@ -162,7 +162,13 @@ extension SegmentReader {
       header = try RecordHeader.decode(
         bytes.span.bytes.extracting(0..<headerLength), offset: offset, salt: salt)
     } catch {
-      guard let copy = spare() else { throw .damaged("record header") }
+      let copy: RecordHeader?
+      do throws(StoreError) { copy = try spare() } catch {
+        // Nothing is concluded from a disk that does not say.
+        guard case .file(let why) = error else { throw .damaged("record header") }
+        throw .file(why)
+      }
+      guard let copy else { throw .damaged("record header") }
       header = copy
     }
     guard header.storedLength == storedLength else { throw .damaged("record header of another") }

@@ -66,6 +66,9 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The file may not be opened by this user.
   package var isRefusal: Bool { errno == EACCES || errno == EPERM }
 
+  /// The file system has no locks.
+  package var isWithoutLocks: Bool { [ENOTSUP, ENOSYS, ENOLCK, EINVAL].contains(errno) }
+
   /// The disk could not read; what it holds there is unknown.
   package var isDiskError: Bool { errno == EIO }
 

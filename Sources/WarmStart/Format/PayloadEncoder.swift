@@ -120,7 +120,7 @@ package final class PayloadEncoder {
       let room = UnsafeMutableRawBufferPointer(
         rebasing: output[..<min(payload.count, output.count)])
       length = block.compress(payload, codec, to: room)
-    case Self.blocksForTwo...:
+    case Self.blocksForTwo... where assistant != nil:
       length = compressByTwo(payload, codec, blocks, to: output)
     default:
       let part = BlockPart(blocks: 0..<blocks, payload: payload, codec: codec, output: output)
@@ -148,13 +148,7 @@ package final class PayloadEncoder {
       lengthOfSecond.value = second.compress(with: other, at: secondStart)
     }
     var end = table
-    let ours = { end += first.compress(with: self.block, at: table) }
-    if let assistant {
-      assistant.share(work, ours)
-    } else {
-      ours()
-      work()
-    }
+    assistant?.share(work) { end += first.compress(with: block, at: table) }
     output.baseAddress!.advanced(by: end).copyMemory(
       from: output.baseAddress!.advanced(by: secondStart), byteCount: lengthOfSecond.value)
     return end + lengthOfSecond.value

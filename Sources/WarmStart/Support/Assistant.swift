@@ -1,7 +1,7 @@
 // A second thread for work that is worth two.
 
 /// A thread that does a part of its owner's work whenever there is some, one part at a time, and sleeps in
-/// between. It is started by the first part.
+/// between. It is started by the first part, with the priority of whoever brings that. Its owner has to end it.
 ///
 /// It stays because a new thread begins on the processor of its maker, and often had to wait there until the
 /// maker's part was done; one that is woken goes to a processor that is idle.
@@ -52,14 +52,6 @@ package final class Assistant: @unchecked Sendable {
       return self.thread
     }
     thread?.join()
-  }
-
-  /// Lets the thread end without waiting for it.
-  package func letGo() {
-    lock.withLock {
-      hasEnded = true
-      changed.wakeAll()
-    }
   }
 
   // MARK: With the lock

@@ -58,7 +58,7 @@ struct Fsck: Verb {
   }
 
   private func verified() throws(Failure) -> VerificationReport {
-    let store = try argument.openForReading()
+    let store = try argument.openForVerifying()
     return try showingProgress("verifying") { progress throws(Failure) in
       try store.ask { store throws(StoreError) in
         try store.engine.verify(quick ? .structure : .payloads, progress: progress)
