@@ -163,13 +163,10 @@ final class Merge {
             storedLength: Int(entry.storedLength))
         }
       }.sorted { $0.offset < $1.offset }
-      // No writer's records overlap; copies of one that is named a thousand times would fill the disk.
-      var end: UInt64 = 0
-      return all.filter { record in
-        guard record.offset >= end else { return false }
-        end = record.offset + UInt64(record.headerLength + record.storedLength)
-        return true
-      }
+      // Copies of one that is named a thousand times would fill the disk.
+      return all.enumerated().filter { number, record in
+        number == 0 || all[number - 1].offset != record.offset
+      }.map(\.element)
     }
     let replay = try StoreError.wrapping { () throws(FileError) in
       try Replay<FoundRecord>.run(
@@ -248,7 +245,9 @@ final class Merge {
   /// Whether so many bytes more are too much for one segment.
   private func isFull(_ output: MergeOutput, adding length: UInt64) -> Bool {
     let limit = compactor.engine.options.segmentLimit
-    return output.isFull || victims.count > 1 && output.length + length > limit + limit / 8
+    // One alone gives no more than it has, unless somebody made up records within records.
+    let most = victims.count > 1 ? limit + limit / 8 : victims[0].tail + limit
+    return output.isFull || output.length > 0 && output.length + length > most
   }
 
   /// Gives whether a segment proved damaged that was not known to be. Once something is damaged there will
