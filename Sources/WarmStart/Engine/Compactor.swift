@@ -254,7 +254,8 @@ final class Compactor: @unchecked Sendable {
         if let other { throw other }
       case .tooMuch:
         guard ids.count > 1 else {
-          throw .unreadableDirectory(path: engine.path, why: "\(ids[0]) has more than one segment can have")
+          throw .unreadableDirectory(
+            path: engine.path, why: "\(ids[0]) has more than a segment can have")
         }
         for half in Self.halves(ids) { try merge(half, evicting: evictions) }
       case .damaged:
