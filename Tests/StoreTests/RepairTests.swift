@@ -137,7 +137,9 @@ import WarmStart
         #expect(report.lost.contains(key) || report.unknownLosses > 0, "seed \(seed): \(key)")
       }
       #expect(report.found.damage.isEmpty == report.quarantined.isEmpty, "seed \(seed)")
-      if report.found.damage.isEmpty {
+      // A log of zeros from end to end has nothing to keep.
+      let hasZeros = trial.vandal.files.values.contains { $0.allSatisfy { $0 == 0 } }
+      if report.found.damage.isEmpty, !hasZeros {
         #expect(everything(in: trial.path).filter { $0.key != "compaction.lock" } == before)
       }
       try trial.check(store)
