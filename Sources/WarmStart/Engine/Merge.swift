@@ -165,7 +165,10 @@ final class Merge {
       }.sorted { $0.offset < $1.offset }
       // Copies of one that is named a thousand times would fill the disk.
       return all.enumerated().filter { number, record in
-        number == 0 || all[number - 1].offset != record.offset
+        guard number > 0, all[number - 1].offset == record.offset else { return true }
+        // What a footer says besides counts, until the record itself proves that it lies.
+        let last = all[number - 1]
+        return last.key != record.key || last.kind != record.kind || last.stamp != record.stamp
       }.map(\.element)
     }
     let replay = try StoreError.wrapping { () throws(FileError) in
