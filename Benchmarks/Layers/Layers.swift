@@ -113,7 +113,7 @@ enum Layers {
   /// The log of a writer that lives, which has no footer, opened by another.
   private static func replay() throws {
     var template = Array("/tmp/warmstart-layers-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { fatalError("no temporary directory: \(errno)") }
+    guard mkdtemp(&template) != nil else { throw NoDirectory(errno: errno) }
     let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     defer { remove(path) }
     let count = 50_000
@@ -128,6 +128,11 @@ enum Layers {
       try! WarmStartStore.openReadOnly(at: path).close()
     }
     try writer.close()
+  }
+
+  /// There is none to write to under /tmp.
+  private struct NoDirectory: Error {
+    var errno: Int32
   }
 
   private static func remove(_ path: String) {

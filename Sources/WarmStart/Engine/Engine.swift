@@ -51,7 +51,7 @@ package final class Engine: @unchecked Sendable {
     assistant = Assistant(host.threads)
     self.options = options
     recordCache = RecordCache(limit: options.cacheBytes)
-    isReadOnly = access == .readOnly || access == .verifying
+    isReadOnly = access.isReadOnly
     do throws(FileError) {
       directory =
         access == .createIfMissing
@@ -79,6 +79,8 @@ package final class Engine: @unchecked Sendable {
     case existing
     /// For writing; the directory is made if it is missing.
     case createIfMissing
+
+    var isReadOnly: Bool { self == .readOnly || self == .verifying }
   }
 
   /// An empty directory is an empty store; one that has files, none of them a segment, is none.

@@ -64,7 +64,7 @@ public final class WarmStartStore: @unchecked Sendable {
     self.access = access
     self.options = options.engineOptions(host: host)
     backgroundMemory = options.backgroundMemory
-    isReadOnly = access == .readOnly || access == .verifying
+    isReadOnly = access.isReadOnly
     producer = self.options.producer
     guard producer.utf8.count <= FormatLimits.producer else {
       throw .textTooLong(
