@@ -95,6 +95,29 @@ import WarmStart
     #expect(try second.lookupLatest(key(1))?.payload == payload(2))
   }
 
+  /// Who was there when a far stamp was, and who came when all that had it was evicted, agree on what is newest.
+  @Test func aStampThatIsGoneFromTheDiskOrdersNothing() throws {
+    let bench = Bench()
+    let future = try bench.open()
+    try future.save(payload(0), for: key(9))
+    try future.close()
+    let veteran = try bench.open()
+    #expect(try veteran.lookup(key(9))?.payload == payload(0))
+    bench.clock.set(wall: bench.clock.now - 86_400_000_000_000)
+    try veteran.remove(key(9))
+    try veteran.close()
+    let witness = try bench.open()
+    #expect(try witness.lookup(key(9)) == nil)
+    try bench.open().compact()
+    #expect(!listing(bench.path).contains { SegmentName($0) != nil })
+    let newcomer = try bench.open()
+    try witness.save(payload(1), for: key(1))
+    try newcomer.save(payload(2), for: key(1))
+    for store in [witness, newcomer, try bench.open()] {
+      #expect(try store.lookupLatest(key(1))?.payload == payload(2))
+    }
+  }
+
   @Test func aClockAtTheBeginningOfTimeWorks() throws {
     let bench = Bench(wall: 0)
     let store = try bench.open()

@@ -53,6 +53,13 @@ extension Catalog {
     }
   }
 
+  /// After a refresh. Stamps that no record on disk has any more, because all that had them were removed or
+  /// evicted, mean nothing: who opened the store since knows of none, and goes by the clock.
+  func forgetStampsThatAreGone() {
+    guard !hasUnknownSegments else { return }
+    lastStamp = segments.values.reduce(0) { max($0, $1.newestStamp) }
+  }
+
   /// A record proved damaged: from now on it fills no slot, and what it hid comes forward. `isWhole` says that
   /// all of it was there, so that it is not the torn tail of a log.
   func setAside(

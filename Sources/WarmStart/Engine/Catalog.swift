@@ -22,7 +22,7 @@ final class Catalog {
   private(set) var ownIsGone = false
   /// The log that this process is about to have: it is nobody else's.
   var announced: SegmentID?
-  /// The largest stamp seen.
+  /// The largest stamp that was seen, of what is there still.
   var lastStamp: UInt64 = 0
   /// Every damaged place met so far, at most `damageLimit`.
   var damage: [Damage] = []

@@ -226,6 +226,7 @@ extension Engine {
       if now <= catalog.lastStamp || catalog.clockWatch.isInDoubt || frame.holdsRemoval {
         try catalog.refresh()
         if catalog.skippedBecause == nil { catalog.clockWatch.refreshed() }
+        if now <= catalog.lastStamp { catalog.forgetStampsThatAreGone() }
       }
       if frame.holdsRemoval, now + Self.skew < catalog.lastStamp, let why = catalog.skippedBecause {
         // The clock is behind, and what cannot be read may be newer than this removal would be.
