@@ -34,7 +34,7 @@ final class PayloadInspector {
 
   /// What is wrong with the record at `offset`, whose header is intact; nil if nothing is.
   func fault(of header: RecordHeader, at offset: UInt64) throws(FileError) -> Fault? {
-    defer { progress(window.takeFresh()) }
+    defer { tell() }
     var stored = Stored(
       offset: offset + UInt64(header.length), left: header.storedLength, checksum: CRC32C())
     let end = stored.offset + UInt64(header.storedLength)
@@ -73,11 +73,16 @@ final class PayloadInspector {
     guard wanted <= stored.left,
       let bytes = try window.bytes(wanted, at: stored.offset, orLess: count == nil)
     else { return nil }
-    progress(window.takeFresh())
+    tell()
     stored.checksum.add(bytes)
     stored.offset += UInt64(bytes.count)
     stored.left -= bytes.count
     return bytes
+  }
+
+  private func tell() {
+    let fresh = window.takeFresh()
+    if fresh > 0 { progress(fresh) }
   }
 
   /// The checksum of the payload as it was saved; nil if that cannot be restored.

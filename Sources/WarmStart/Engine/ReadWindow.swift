@@ -41,6 +41,9 @@ final class ReadWindow {
     return UnsafeRawBufferPointer(rebasing: window[at..<at + got])
   }
 
+  /// Reads anew what was read before.
+  func forget() { count = 0 }
+
   /// Bytes read since this was last asked.
   func takeFresh() -> Int {
     defer { fresh = 0 }

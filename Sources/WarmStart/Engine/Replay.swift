@@ -90,9 +90,11 @@ struct Replay<Record: ReplayedRecord> {
   /// How far the log was known to be on stable storage, bytes.
   var syncedBytes: UInt64
 
-  /// Replays `scanner` from `start`; `syncedBytes` is what was known from the records before.
+  /// Replays `scanner` from `start`; `syncedBytes` is what was known from the records before. `visit` sees each
+  /// record when it is found: in a sealed segment each of these counts.
   static func run(
-    _ scanner: SegmentScanner, from start: UInt64, life: SegmentLife, syncedBytes: UInt64
+    _ scanner: SegmentScanner, from start: UInt64, life: SegmentLife, syncedBytes: UInt64,
+    visit: (FoundRecord) throws(FileError) -> Void = { _ in }
   ) throws(FileError) -> Replay {
     var replay = Replay(tail: start, syncedBytes: syncedBytes)
     var gaps: [Gap] = []
@@ -109,6 +111,7 @@ struct Replay<Record: ReplayedRecord> {
         }
         replay.records.append(Record(record))
         replay.syncedBytes = max(replay.syncedBytes, record.header.syncedBytes)
+        try visit(record)
         offset = record.end
       case .unknown(let length, let syncedBytes):
         replay.syncedBytes = max(replay.syncedBytes, syncedBytes)

@@ -58,10 +58,18 @@ final class SegmentInspector {
     if depth == .payloads { file.willRead(0..<fileSize) }
     let end: UInt64
     if let footer { end = footer.trailer.footerOffset } else { end = try recordsEnd() }
-    let scanner = SegmentScanner(file: file, salt: header.salt, end: end)
+    // What was sealed is read once, headers and payloads together; of a log it is not known at once what counts.
+    let isOnePass = depth == .payloads && life == .sealed
+    let scanner = SegmentScanner(
+      file: file, salt: header.salt, end: end, shared: isOnePass ? window : nil)
+    var comparison = footer.map { FooterComparison($0) }
     let replay = try StoreError.wrapping { () throws(FileError) in
       try Replay<RecordExtent>.run(
-        scanner, from: header.recordsStart, life: life, syncedBytes: 0)
+        scanner, from: header.recordsStart, life: life, syncedBytes: 0
+      ) { record throws(FileError) in
+        guard isOnePass else { return }
+        try inspect(record.header, at: record.offset, &comparison)
+      }
     }
     isTorn = !replay.torn.isEmpty
     recordCount = replay.records.count
@@ -72,17 +80,22 @@ final class SegmentInspector {
     if let footerDamage {
       note(footerDamage.with(effect: hasAllRecords ? .nothingLost : .unknownLost))
     }
-    try inspect(replay, life, footer, salt: header.salt)
-    if let footer { for place in badPlaces { try inspect(place, footer) } }
+    try StoreError.wrapping { () throws(FileError) in
+      if !isOnePass { try inspect(replay, life, &comparison, salt: header.salt) }
+      guard let footer, let comparison else { return }
+      // Where the header of a record in the footer is damaged, the replay told of the gap already.
+      for problem in comparison.problems(besides: replay.damage) { noteFooter(footer, problem) }
+      for place in badPlaces { try inspect(place, footer) }
+    }
   }
 
   // MARK: Records
 
   /// Every record, one after the other: of all of them together only where they are is held.
   private func inspect(
-    _ replay: Replay<RecordExtent>, _ life: SegmentLife, _ footer: Footer?, salt: UInt64
-  ) throws(StoreError) {
-    var comparison = footer.map { FooterComparison($0) }
+    _ replay: Replay<RecordExtent>, _ life: SegmentLife, _ comparison: inout FooterComparison?,
+    salt: UInt64
+  ) throws(FileError) {
     for record in replay.records {
       // Some file systems take back what could not be synced.
       let mayBeTakenBack = life == .live && record.end > replay.syncedBytes
@@ -98,32 +111,37 @@ final class SegmentInspector {
         if let spare { try inspect(spare, at: record.offset) }
         continue
       }
-      switch comparison?.take(header, at: record.offset) {
-      case .missing:
-        note(
-          record.offset, record.length, "record is missing in the footer", of: header,
-          effect: header.kind.isEntry ? .entryLost : .nothingLost)
-      case .different(let hidesIt):
-        note(
-          record.offset, record.length, "header and footer disagree", of: header,
-          effect: hidesIt && header.kind.isEntry ? .entryLost : .nothingLost)
-      case .same, nil: break
-      }
-      try inspect(header, at: record.offset, mayBeTakenBack: mayBeTakenBack)
+      try inspect(header, at: record.offset, &comparison, mayBeTakenBack: mayBeTakenBack)
     }
-    guard let footer, let comparison else { return }
-    // Where the header of a record in the footer is damaged, the replay told of the gap already.
-    for problem in comparison.problems(besides: replay.damage) { noteFooter(footer, problem) }
+  }
+
+  /// One record: whether the footer says the same, and its payload.
+  private func inspect(
+    _ header: RecordHeader, at offset: UInt64, _ comparison: inout FooterComparison?,
+    mayBeTakenBack: Bool = false
+  ) throws(FileError) {
+    let length = UInt64(header.recordLength)
+    switch comparison?.take(header, at: offset) {
+    case .missing:
+      note(
+        offset, length, "record is missing in the footer", of: header,
+        effect: header.kind.isEntry ? .entryLost : .nothingLost)
+    case .different(let hidesIt):
+      note(
+        offset, length, "header and footer disagree", of: header,
+        effect: hidesIt && header.kind.isEntry ? .entryLost : .nothingLost)
+    case .same, nil: break
+    }
+    try inspect(header, at: offset, mayBeTakenBack: mayBeTakenBack)
   }
 
   /// The header of a record that a replay found; nil if it is not intact any more.
-  private func header(of record: RecordExtent, salt: UInt64) throws(StoreError) -> RecordHeader? {
+  private func header(of record: RecordExtent, salt: UInt64) throws(FileError) -> RecordHeader? {
     // Where payloads are skipped no more is read than a few headers.
     let ahead = depth == .payloads ? ReadWindow.length : 4096
-    let bytes = try StoreError.wrapping { () throws(FileError) in
-      try window.bytes(record.headerLength, at: record.offset, ahead: ahead)
+    guard let bytes = try window.bytes(record.headerLength, at: record.offset, ahead: ahead) else {
+      return nil
     }
-    guard let bytes else { return nil }
     return try? RecordHeader.decode(bytes.bytes, offset: record.offset, salt: salt)
   }
 
@@ -181,7 +199,7 @@ final class SegmentInspector {
     return copy.header.salt == header.salt
   }
 
-  private func inspect(_ place: BadPlace, _ footer: Footer) throws(StoreError) {
+  private func inspect(_ place: BadPlace, _ footer: Footer) throws(FileError) {
     var end = place.gap.range.lowerBound
     for spare in place.spares {
       let recordEnd = spare.offset + UInt64(spare.header.recordLength)
@@ -232,11 +250,9 @@ final class SegmentInspector {
 
   private func inspect(
     _ header: RecordHeader, at offset: UInt64, mayBeTakenBack: Bool = false
-  ) throws(StoreError) {
+  ) throws(FileError) {
     guard depth == .payloads else { return }
-    let fault = try StoreError.wrapping { () throws(FileError) in
-      try payloads.fault(of: header, at: offset)
-    }
+    let fault = try payloads.fault(of: header, at: offset)
     let length = UInt64(header.recordLength)
     switch fault {
     case .lost where mayBeTakenBack: isTorn = true

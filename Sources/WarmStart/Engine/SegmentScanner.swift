@@ -19,6 +19,7 @@ final class SegmentScanner {
   /// Nothing at or behind this offset is read.
   let end: UInt64
   private let window: UnsafeMutableRawBufferPointer
+  private let shared: ReadWindow?
   private var windowStart: UInt64 = 0
   private var windowLength = 0
 
@@ -26,11 +27,13 @@ final class SegmentScanner {
   /// What is read where a jump over a payload led: headers are short.
   private static let jumpLength = 4 << 10
 
-  init(file: any File, salt: UInt64, end: UInt64) {
+  /// With `shared`, everything is read through that window over the file, for one who reads the payloads too.
+  init(file: any File, salt: UInt64, end: UInt64, shared: ReadWindow? = nil) {
     self.file = file
     self.salt = salt
     self.end = end
-    window = .allocate(byteCount: Self.windowLength, alignment: 16)
+    self.shared = shared
+    window = .allocate(byteCount: shared == nil ? Self.windowLength : 0, alignment: 16)
   }
 
   deinit { window.deallocate() }
@@ -132,12 +135,16 @@ final class SegmentScanner {
   }
 
   /// Reads anew what was read before.
-  func forget() { windowLength = 0 }
+  func forget() {
+    windowLength = 0
+    shared?.forget()
+  }
 
   /// `count` bytes at `offset`, valid until the next call; nil where the file ends before.
   func bytes(_ count: Int, at offset: UInt64) throws(FileError) -> UnsafeRawBufferPointer? {
     precondition(count <= Self.windowLength)
     guard offset + UInt64(count) <= end else { return nil }
+    if let shared { return try shared.bytes(count, at: offset) }
     let windowEnd = windowStart + UInt64(windowLength)
     if offset < windowStart || offset + UInt64(count) > windowEnd {
       let goesOn = offset >= windowStart && offset <= windowEnd
