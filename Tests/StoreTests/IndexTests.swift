@@ -156,7 +156,7 @@ import WarmStart
       #expect(index.places(of: key(number)).isEmpty)
     }
     #expect(index.liveKeys == 0)
-    #expect(index.liveBytes.values.allSatisfy { $0 == 0 })
+    #expect(index.liveBytesBySegment.isEmpty)
   }
 
   @Test func theTableFindsEveryKeyAndNoOther() {

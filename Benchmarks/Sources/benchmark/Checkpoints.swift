@@ -19,7 +19,8 @@ extension Measure {
     let target = try options(durable: durable, zeros: zerosAhead).open()
     var measurement = measurement(durable ? "checkpoint-durable" : "checkpoint-buffered")
     var index = 0
-    while goesOn(index, measurement), target.hasRoom(2 * (size + 256)) {
+    let (pace, room) = (pace, 2 * (size + 256))
+    while pace.goesOn(index, measurement), target.hasRoom(room) {
       let item = Item(key, index, payloads[index])
       try measurement.time { try target.put(item) }
       index += 1
@@ -55,13 +56,14 @@ extension Measure {
     let count = threads ?? 4
     let ended = DispatchSemaphore(value: 0)
     let results = Results()
+    let (pace, room) = (pace, count * (size + 256))
     var total = measurement("group/\(count)")
     for thread in 0..<count {
       Thread.detachNewThread {
         let key = key(thread)
         var own = self.measurement("group")
         var index = 0
-        while self.goesOn(index, own), target.hasRoom(count * (self.size + 256)) {
+        while pace.goesOn(index, own), target.hasRoom(room) {
           let item = Item(key, index, payloads[index])
           own.time {
             if let raw = target as? RawLog {

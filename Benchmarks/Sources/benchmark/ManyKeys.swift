@@ -64,7 +64,7 @@ extension Measure {
     for index in 0..<keyCount {
       try expect(try target.get(key(index), .best) != nil, "every key is there")
     }
-    let count = threads ?? 1
+    let (count, keyCount, size, pace) = (threads ?? 1, keyCount, size, pace)
     let results = LookupResults()
     let ended = DispatchSemaphore(value: 0)
     var total = measurement("lookup-random")
@@ -75,12 +75,10 @@ extension Measure {
         var generator = Generator(seed: UInt64(7 + thread))
         var done = 0
         var isRight = true
-        while self.goesOnShortly(done, own) {
-          let index = Int(generator.next() % UInt64(self.keyCount))
+        while pace.goesOnShortly(done, own) {
+          let index = Int(generator.next() % UInt64(keyCount))
           let found = own.time { try? target.get(key(index), .best) }
-          if found?.iteration != UInt64(index) || found?.payload.count != self.size {
-            isRight = false
-          }
+          if found?.iteration != UInt64(index) || found?.payload.count != size { isRight = false }
           done += 1
         }
         results.add(own, isRight)
@@ -104,10 +102,11 @@ extension Measure {
     try filling.close()
     let target = try options(durable: true, isReadOnly: true).open()
     let item = Item(key(500), 500, payloads[500])
+    let (size, pace) = (size, pace)
     var measurement = measurement("lookup-hot")
     var done = 0
     var isRight = true
-    while goesOnShortly(done, measurement) {
+    while pace.goesOnShortly(done, measurement) {
       let found = try measurement.time { try target.get(item.key, .best) }
       if found?.iteration != 500 || found?.payload.count != size { isRight = false }
       done += 1

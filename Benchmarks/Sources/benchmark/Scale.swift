@@ -22,7 +22,7 @@ extension Measure {
     opening.print()
     var measurement = measurement("save-durable")
     var done = 0
-    while goesOn(done, measurement) {
+    while pace.goesOn(done, measurement) {
       try measurement.time { try target.put(item(done + 1)) }
       done += 1
     }

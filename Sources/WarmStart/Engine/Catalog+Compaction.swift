@@ -24,7 +24,7 @@ extension Catalog {
   private func figures(
     of segment: Segment, needsRemovals: Bool, evicted: UInt64
   ) -> SegmentFigures {
-    let filling = index.liveBytes[segment.number, default: 0]
+    let filling = index.liveBytes(of: segment.number)
     let live = filling - min(evicted, filling)
     var notes = UInt64(segment.markCount * RecordHeader.length(texts: 0))
     if needsRemovals { notes += UInt64(segment.removalCount * RecordHeader.length(texts: 64)) }

@@ -299,7 +299,7 @@ final class Catalog {
         index.forgetRemoval(key)
         unsettled.insert(key)
       }
-      if index.liveBytes[segment.number, default: 0] > 0 { numbers.insert(segment.number) }
+      if index.liveBytes(of: segment.number) > 0 { numbers.insert(segment.number) }
     }
     guard !numbers.isEmpty else { return }
     index.forEachKey { key, places in

@@ -99,7 +99,7 @@ extension Engine {
         result.add(
           SegmentStatistics(
             segment,
-            live: catalog.index.liveBytes[segment.number, default: 0]
+            live: catalog.index.liveBytes(of: segment.number)
               - expired.bytes[segment.number, default: 0],
             bytes: bytes(of: segment, catalog)))
       }

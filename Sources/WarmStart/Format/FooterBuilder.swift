@@ -13,18 +13,25 @@ package struct FooterBuilder {
   private var storedBytes: UInt64 = 0
   /// Bytes of all texts, were each different.
   private var textBytes = 0
+  // What the record before had, which the next one mostly has as well.
+  private var (lastProducer, lastRun, lastLabel, lastOrigin) = (0, 0, 0, 0)
 
   /// Values by number, each once.
   private struct Table<Value: Hashable> {
     var values: [Value] = []
     private var numbers: [Value: Int] = [:]
 
-    mutating func number(of value: Value) -> Int {
-      if let last = values.last, last == value { return values.count - 1 }
-      if let number = numbers[value] { return number }
-      numbers[value] = values.count
-      values.append(value)
-      return values.count - 1
+    /// The number of the value, which is `likely` that one; it is noted there.
+    mutating func number(of value: Value, _ likely: inout Int) -> Int {
+      if likely < values.count, values[likely] == value { return likely }
+      if let number = numbers[value] {
+        likely = number
+      } else {
+        likely = values.count
+        numbers[value] = values.count
+        values.append(value)
+      }
+      return likely
     }
   }
 
@@ -42,10 +49,11 @@ package struct FooterBuilder {
   package mutating func add(_ header: RecordHeader, at offset: UInt64) {
     entries.append(
       FooterEntry(
-        header, offset: offset, producer: UInt16(producers.number(of: ExactText(header.producer))),
-        run: UInt32(texts.number(of: ExactText(header.runID))),
-        label: UInt32(texts.number(of: ExactText(header.label))),
-        origin: UInt16(origins.number(of: header.origin.segment))))
+        header, offset: offset,
+        producer: UInt16(producers.number(of: ExactText(header.producer), &lastProducer)),
+        run: UInt32(texts.number(of: ExactText(header.runID), &lastRun)),
+        label: UInt32(texts.number(of: ExactText(header.label), &lastLabel)),
+        origin: UInt16(origins.number(of: header.origin.segment, &lastOrigin))))
     if header.kind == .removal { removalCount += 1 }
     if header.kind == .accessMark { markCount += 1 }
     oldestStamp = min(oldestStamp, header.stamp)
@@ -94,39 +102,49 @@ package struct FooterBuilder {
     }
     bytes.pad(toMultipleOf: 8)
     trailer.bodyLength = bytes.count
-    bytes += Self.blockChecksums(bytes, salt: header.salt, footerOffset: footerOffset)
+    Self.appendBlockChecksums(&bytes, salt: header.salt, footerOffset: footerOffset)
     var table = CRC32C(seed: header.salt, footerOffset + UInt64(trailer.bodyLength))
     bytes.withUnsafeBytes { table.add(UnsafeRawBufferPointer(rebasing: $0[trailer.bodyLength...])) }
     trailer.tableChecksum = table.value
-    return bytes + trailer.encoded()
+    bytes += trailer.encoded()
+    return bytes
   }
 
+  /// With room behind them for the rest of the footer.
   private func columns(_ trailer: FooterTrailer) -> [UInt8] {
-    let order = entries.indices.sorted {
-      (entries[$0].key, entries[$0].offsetUnits) < (entries[$1].key, entries[$1].offsetUnits)
-    }
-    return [UInt8](roomFor: trailer.headerOffset) { buffer, initialized in
+    let order = order
+    return [UInt8](roomFor: longestLength(adding: 0, texts: 0)) { buffer, initialized in
       let bytes = UnsafeMutableRawBufferPointer(buffer)
-      for (place, index) in order.enumerated() {
-        entries[index].encodeIndex(to: bytes, at: place * FooterEntry.indexLength)
-        entries[index].encodeDetail(
-          to: bytes, at: trailer.detailOffset + place * FooterEntry.detailLength)
+      for (place, entry) in order.enumerated() {
+        let entry = entries[Int(entry.index)]
+        entry.encodeIndex(to: bytes, at: place * FooterEntry.indexLength)
+        entry.encodeDetail(to: bytes, at: trailer.detailOffset + place * FooterEntry.detailLength)
       }
       initialized = trailer.headerOffset
     }
   }
 
-  private static func blockChecksums(
-    _ body: [UInt8], salt: UInt64, footerOffset: UInt64
-  ) -> [UInt8] {
-    var table: [UInt8] = []
-    for start in stride(from: 0, to: body.count, by: FooterTrailer.blockLength) {
-      let end = min(start + FooterTrailer.blockLength, body.count)
+  /// The entries by their keys and places. What is sorted is small, so that it stays in the processor's caches.
+  private var order: [(start: UInt64, index: UInt32)] {
+    var order = entries.indices.map { (start: entries[$0].key.words.0, index: UInt32($0)) }
+    order.sort { left, right in
+      if left.start != right.start { return left.start < right.start }
+      let (one, other) = (entries[Int(left.index)], entries[Int(right.index)])
+      return (one.key, one.offsetUnits) < (other.key, other.offsetUnits)
+    }
+    return order
+  }
+
+  private static func appendBlockChecksums(
+    _ body: inout [UInt8], salt: UInt64, footerOffset: UInt64
+  ) {
+    let length = body.count
+    for start in stride(from: 0, to: length, by: FooterTrailer.blockLength) {
+      let end = min(start + FooterTrailer.blockLength, length)
       var checksum = CRC32C(seed: salt, footerOffset + UInt64(start))
       body.withUnsafeBytes { checksum.add(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
-      table.append(littleEndian: checksum.value)
+      body.append(littleEndian: checksum.value)
     }
-    table.pad(toMultipleOf: 8)
-    return table
+    body.pad(toMultipleOf: 8)
   }
 }

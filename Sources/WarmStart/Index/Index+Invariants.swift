@@ -16,7 +16,7 @@ extension Index {
     }
     if let broken { return broken }
     if keys != liveKeys { return "\(keys) keys have entries, \(liveKeys) are counted" }
-    let counted = liveBytes.filter { $0.value != 0 }
+    let counted = liveBytesBySegment
     return live == counted ? nil : "live bytes are \(live), counted are \(counted)"
   }
 

@@ -18,8 +18,8 @@ package struct Index: Sendable {
   private var producerNumbers: [ExactText: UInt32] = [:]
   package private(set) var producers: [String] = []
 
-  /// Bytes of records that fill a slot, by the number of their segment.
-  package private(set) var liveBytes: [UInt32: UInt64] = [:]
+  /// Bytes of records that fill a slot, by the number of their segment. Those numbers are given out in turn.
+  private var liveBytes: [UInt64] = []
   /// Keys that have an entry.
   package private(set) var liveKeys = 0
 
@@ -45,6 +45,8 @@ package struct Index: Sendable {
   // MARK: Names by number
 
   package mutating func originNumber(_ id: SegmentID) -> UInt32 {
+    // Mostly it is that of the log being written.
+    if let last = origins.last, last == id { return UInt32(origins.count - 1) }
     if let number = originNumbers[id] { return number }
     let number = UInt32(origins.count)
     originNumbers[id] = number
@@ -54,6 +56,8 @@ package struct Index: Sendable {
 
   /// The number of a producer, a new one if it had none; nil when there are too many (2^24).
   package mutating func producerNumber(_ name: String) -> UInt32? {
+    // Mostly there is one.
+    if let first = producers.first, first.hasSameBytes(as: name) { return 0 }
     if let number = producerNumbers[ExactText(name)] { return number }
     guard producers.count < 1 << 24 - 1 else { return nil }
     let number = UInt32(producers.count)
@@ -161,6 +165,18 @@ package struct Index: Sendable {
     return places(number)
   }
 
+  /// Bytes of records in a segment that fill a slot.
+  package func liveBytes(of segment: UInt32) -> UInt64 {
+    segment < liveBytes.count ? liveBytes[Int(segment)] : 0
+  }
+
+  /// The same of every segment that has any, by their numbers.
+  package var liveBytesBySegment: [UInt32: UInt64] {
+    var all: [UInt32: UInt64] = [:]
+    for (segment, bytes) in liveBytes.enumerated() where bytes > 0 { all[UInt32(segment)] = bytes }
+    return all
+  }
+
   /// The stamp of the key's newest removal; 0 if there was none.
   package func removedThrough(_ key: Fingerprint) -> UInt64 {
     guard let number = table.number(of: key), places[number].segment == Self.elsewhere else {
@@ -248,10 +264,12 @@ package struct Index: Sendable {
   }
 
   private mutating func credit(_ place: Place) {
-    liveBytes[place.segment, default: 0] += UInt64(place.recordLength)
+    let segment = Int(place.segment)
+    while liveBytes.count <= segment { liveBytes.append(0) }
+    liveBytes[segment] += UInt64(place.recordLength)
   }
 
   private mutating func debit(_ place: Place) {
-    liveBytes[place.segment, default: 0] -= UInt64(place.recordLength)
+    liveBytes[Int(place.segment)] -= UInt64(place.recordLength)
   }
 }
