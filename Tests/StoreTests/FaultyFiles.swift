@@ -15,6 +15,9 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   /// Gives the error number a read of this file fails with, or nil.
   typealias ReadFault = @Sendable (String) -> Int32?
 
+  /// Gives the error number a read of these bytes of a file fails with, or nil.
+  typealias PlaceFault = @Sendable (Range<UInt64>) -> Int32?
+
   /// Gives the error number that removing this name fails with, or nil.
   typealias UnlinkFault = @Sendable (String) -> Int32?
 
@@ -25,6 +28,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var partFault: PartFault?
   private var syncFault: SyncFault?
   private var readFault: ReadFault?
+  private var placeFault: PlaceFault?
   private var unlinkFault: UnlinkFault?
   private var renameFault: UnlinkFault?
   private var dirty: Set<ObjectIdentifier> = []
@@ -41,6 +45,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   /// Of what gets another name or is set aside, by the name that it had.
   func failRenames(_ fault: UnlinkFault?) { lock.withLock { renameFault = fault } }
   func failReads(_ fault: ReadFault?) { lock.withLock { readFault = fault } }
+  func failReads(at fault: PlaceFault?) { lock.withLock { placeFault = fault } }
 
   /// Files with bytes that were written and not synced.
   var unsyncedFiles: Int { lock.withLock { dirty.count } }
@@ -75,12 +80,14 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
 
   fileprivate var toldDirectoryTime: Int64? { lock.withLock { directoryTime } }
 
-  fileprivate func willRead(_ bytes: Int, of file: FaultyFile) throws(FileError) {
+  fileprivate func willRead(_ range: Range<UInt64>, of file: FaultyFile) throws(FileError) {
     let fault = lock.withLock {
-      readBytes += bytes
+      readBytes += range.count
       return readFault
     }
-    if let error = fault?(file.path) { throw FileError(.read, path: file.path, errno: error) }
+    let placeFault = lock.withLock { self.placeFault }
+    let error = fault.flatMap { $0(file.path) } ?? placeFault.flatMap { $0(range) }
+    if let error { throw FileError(.read, path: file.path, errno: error) }
   }
 
   fileprivate func willUnlink(_ name: String, in path: String) throws(FileError) {
@@ -164,7 +171,7 @@ private final class FaultyFile: File {
   func read(
     into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
   ) throws(FileError) -> Int {
-    try faults.willRead(buffer.count, of: self)
+    try faults.willRead(offset..<offset + UInt64(buffer.count), of: self)
     return try file.read(into: buffer, at: offset)
   }
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {

@@ -58,18 +58,9 @@ final class SegmentInspector {
     if depth == .payloads { file.willRead(0..<fileSize) }
     let end: UInt64
     if let footer { end = footer.trailer.footerOffset } else { end = try recordsEnd() }
-    // What was sealed is read once, headers and payloads together; of a log it is not known at once what counts.
-    let isOnePass = depth == .payloads && life == .sealed
-    let scanner = SegmentScanner(
-      file: file, salt: header.salt, end: end, shared: isOnePass ? window : nil)
     var comparison = footer.map { FooterComparison($0) }
-    let replay = try StoreError.wrapping { () throws(FileError) in
-      try Replay<RecordExtent>.run(
-        scanner, from: header.recordsStart, life: life, syncedBytes: 0
-      ) { record throws(FileError) in
-        guard isOnePass else { return }
-        try inspect(record.header, at: record.offset, &comparison)
-      }
+    let (replay, isInspected, failure) = try StoreError.wrapping { () throws(FileError) in
+      try self.replay(header, life, end: end, &comparison)
     }
     isTorn = !replay.torn.isEmpty
     recordCount = replay.records.count
@@ -81,7 +72,8 @@ final class SegmentInspector {
       note(footerDamage.with(effect: hasAllRecords ? .nothingLost : .unknownLost))
     }
     try StoreError.wrapping { () throws(FileError) in
-      if !isOnePass { try inspect(replay, life, &comparison, salt: header.salt) }
+      if let failure { throw failure }
+      if !isInspected { try inspect(replay, life, &comparison, salt: header.salt) }
       guard let footer, let comparison else { return }
       // Where the header of a record in the footer is damaged, the replay told of the gap already.
       for problem in comparison.problems(besides: replay.damage) { noteFooter(footer, problem) }
@@ -90,6 +82,31 @@ final class SegmentInspector {
   }
 
   // MARK: Records
+
+  /// The records. What was sealed is read once, headers and payloads together, and so inspected at once; of a log it
+  /// is not known before the end what counts. A payload that the disk refused is no reason not to tell what else the
+  /// headers show.
+  private func replay(
+    _ header: SegmentHeader, _ life: SegmentLife, end: UInt64,
+    _ comparison: inout FooterComparison?
+  ) throws(FileError) -> (Replay<RecordExtent>, isInspected: Bool, FileError?) {
+    var failure: FileError?
+    if depth == .payloads, life == .sealed {
+      let scanner = SegmentScanner(file: file, salt: header.salt, end: end, shared: window)
+      do throws(FileError) {
+        let replay = try Replay<RecordExtent>.run(
+          scanner, from: header.recordsStart, life: life, syncedBytes: 0
+        ) { record throws(FileError) in
+          try inspect(record.header, at: record.offset, &comparison)
+        }
+        return (replay, true, nil)
+      } catch { failure = error }
+    }
+    let scanner = SegmentScanner(file: file, salt: header.salt, end: end)
+    let replay = try Replay<RecordExtent>.run(
+      scanner, from: header.recordsStart, life: life, syncedBytes: 0)
+    return (replay, false, failure)
+  }
 
   /// Every record, one after the other: of all of them together only where they are is held.
   private func inspect(
