@@ -37,7 +37,7 @@ extension Catalog {
   func requireSettled(_ key: Fingerprint) throws(Interruption) {
     try bringIn(key)
     if unsettled.contains(key) { try settle() }
-    guard unsettleable.remove(key) != nil else { return }
+    guard !unsettleable.isEmpty, unsettleable.remove(key) != nil else { return }
     try settle()
     if let unsettledBecause, unsettleable.contains(key) { throw .store(unsettledBecause) }
   }

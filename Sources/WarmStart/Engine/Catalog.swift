@@ -11,7 +11,7 @@ final class Catalog {
   let directory: any Directory
   let host: Host
   let options: EngineOptions
-  var index = Index()
+  let index = Index()
   private(set) var segments: [SegmentID: Segment] = [:]
   private var byNumber: [Segment?] = []
   /// The logs of others that may still grow.

@@ -3,6 +3,6 @@
 extension Engine {
   /// The index, brought up to what others finished before, and who wrote what.
   package func freshIndex() throws(StoreError) -> Index {
-    try withFreshCatalog(strict: true) { catalog in catalog.index }
+    try withFreshCatalog(strict: true) { catalog in Index(catalog.index) }
   }
 }

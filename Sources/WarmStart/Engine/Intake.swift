@@ -5,7 +5,7 @@
 /// Of two with the same stamp the store's counts as the newer, and of two from elsewhere the one added
 /// later. Written in that order, what was taken then fills its slots in truth, and whoever asks again with the same
 /// entries finds that none of the others would fill one.
-package struct Intake: Sendable {
+package struct Intake {
   package let key: Fingerprint
   /// The stamps of those entries of the store that fill a slot.
   package private(set) var stamps: Set<UInt64> = []
@@ -26,6 +26,8 @@ package struct Intake: Sendable {
 
   /// Adds an entry from elsewhere, which has a stamp.
   package mutating func add(_ draft: Draft) {
+    // A copy of this one may have the same.
+    if !isKnownUniquelyReferenced(&index) { index = Index(index) }
     precondition(draft.key == key && draft.kind.isEntry, "an entry of this key")
     guard let stamp = draft.stamp else { preconditionFailure("an entry with a stamp") }
     let number = added

@@ -127,10 +127,16 @@ struct SegmentReader {
   }
 }
 
-/// A record as it was read: its header, and its payload restored.
-package struct ReadRecord: Sendable {
-  package var header: RecordHeader
-  package var payload: [UInt8]
+/// A record as it was read: its header, and its payload restored. An object, since a header is large and a
+/// record that is asked for again and again passes through many hands.
+package final class ReadRecord: Sendable {
+  package let header: RecordHeader
+  package let payload: [UInt8]
+
+  init(header: RecordHeader, payload: [UInt8]) {
+    self.header = header
+    self.payload = payload
+  }
 }
 
 extension SegmentReader {

@@ -13,6 +13,9 @@ public struct RunID: Hashable, Comparable, Sendable, Codable, LosslessStringConv
     self.description = description
   }
 
+  /// The run id of a record: what it says was checked when its header was decoded.
+  package init(decoded description: String) { self.description = description }
+
   /// A new name from the process, the time and randomness.
   package init(process: Int32, nanoseconds: UInt64, random: UInt64) {
     let time = String(nanoseconds, radix: 16)

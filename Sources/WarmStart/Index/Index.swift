@@ -1,7 +1,8 @@
 // What counts of every key. Pure memory: nothing but what a replay of the records gives.
 
-/// The index of a store.
-package struct Index: Sendable {
+/// The index of a store. An object: as a value each question to one that a class has would retain and release
+/// all of its parts. Not safe for several threads.
+package final class Index {
   private var table = FingerprintTable()
   // By the number of the key. A key whose one record fills every slot, as most do, takes a place and
   // nothing more; for the others the place says where to look: `empty` or `elsewhere`.
@@ -28,10 +29,26 @@ package struct Index: Sendable {
 
   package init() {}
 
+  /// A copy, which goes its own way.
+  package init(_ other: Index) {
+    table = other.table
+    places = other.places
+    saves = other.saves
+    lookups = other.lookups
+    marks = other.marks
+    states = other.states
+    originNumbers = other.originNumbers
+    origins = other.origins
+    producerNumbers = other.producerNumbers
+    producers = other.producers
+    liveBytes = other.liveBytes
+    liveKeys = other.liveKeys
+  }
+
   package var order: EntryOrder { EntryOrder(origins: origins) }
 
   /// Makes room for this many more keys.
-  package mutating func reserve(_ more: Int) {
+  package func reserve(_ more: Int) {
     guard places.count + more > places.capacity else { return }
     // Asked for a few at a time, it must not copy everything each time.
     let room = max(places.count + more, 2 * places.capacity)
@@ -44,7 +61,7 @@ package struct Index: Sendable {
 
   // MARK: Names by number
 
-  package mutating func originNumber(_ id: SegmentID) -> UInt32 {
+  package func originNumber(_ id: SegmentID) -> UInt32 {
     // Mostly it is that of the log being written.
     if let last = origins.last, last == id { return UInt32(origins.count - 1) }
     if let number = originNumbers[id] { return number }
@@ -55,7 +72,7 @@ package struct Index: Sendable {
   }
 
   /// The number of a producer, a new one if it had none; nil when there are too many (2^24).
-  package mutating func producerNumber(_ name: String) -> UInt32? {
+  package func producerNumber(_ name: String) -> UInt32? {
     // Mostly there is one.
     if let first = producers.first, first.hasSameBytes(as: name) { return 0 }
     if let number = producerNumbers[ExactText(name)] { return number }
@@ -71,7 +88,7 @@ package struct Index: Sendable {
   // MARK: Changes
 
   /// Takes an entry into account that was written at `saved`, seconds since 1970.
-  package mutating func insert(_ key: Fingerprint, _ place: Place, saved: UInt32) {
+  package func insert(_ key: Fingerprint, _ place: Place, saved: UInt32) {
     let number = row(of: key)
     saves[number] = max(saves[number], saved)
     let present = places[number]
@@ -101,7 +118,7 @@ package struct Index: Sendable {
     return !present.isFinal || place.isFinal && place.producer == present.producer
   }
 
-  private mutating func insertElsewhere(_ number: Int, _ place: Place) {
+  private func insertElsewhere(_ number: Int, _ place: Place) {
     guard place.stamp > states[number]!.removedThrough else { return }
     let order = order
     replaceState(number) { $0.refill(adding: place, order: order) }
@@ -109,7 +126,7 @@ package struct Index: Sendable {
 
   /// Everything of the key up to a stamp is gone. Gives whether records that no slot points at, and
   /// that the index has forgotten, may count again: then the key must be replayed.
-  package mutating func remove(_ key: Fingerprint, through stamp: UInt64) -> Bool {
+  package func remove(_ key: Fingerprint, through stamp: UInt64) -> Bool {
     let number = row(of: key)
     if places[number].segment != Self.elsewhere { moveElsewhere(number, places[number]) }
     guard stamp > states[number]!.removedThrough else { return false }
@@ -125,20 +142,20 @@ package struct Index: Sendable {
   }
 
   /// Notes that a key was looked up, at `time`, seconds since 1970.
-  package mutating func noteLookup(_ key: Fingerprint, at time: UInt32) {
+  package func noteLookup(_ key: Fingerprint, at time: UInt32) {
     let number = row(of: key)
     lookups[number] = max(lookups[number], time)
   }
 
   /// Takes an access mark into account: the key was looked up at `time`, seconds since 1970.
-  package mutating func insertMark(_ key: Fingerprint, at time: UInt32) {
+  package func insertMark(_ key: Fingerprint, at time: UInt32) {
     noteLookup(key, at: time)
     let number = row(of: key)
     marks[number] = max(marks[number], time)
   }
 
   /// Forgets what fills the slots of a key, before they are filled anew from all records.
-  package mutating func forget(_ key: Fingerprint) {
+  package func forget(_ key: Fingerprint) {
     guard let number = table.number(of: key) else { return }
     if places[number].segment == Self.elsewhere {
       replaceState(number) { $0.places = [] }
@@ -150,7 +167,7 @@ package struct Index: Sendable {
   }
 
   /// Forgets the removals of a key, before they are taken into account anew.
-  package mutating func forgetRemoval(_ key: Fingerprint) {
+  package func forgetRemoval(_ key: Fingerprint) {
     guard let number = table.number(of: key), places[number].segment == Self.elsewhere else {
       return
     }
@@ -225,7 +242,7 @@ package struct Index: Sendable {
 
   // MARK: Rows
 
-  private mutating func row(of key: Fingerprint) -> Int {
+  private func row(of key: Fingerprint) -> Int {
     let (number, isNew) = table.insert(key)
     if isNew {
       places.append(Self.marker(Self.empty))
@@ -242,18 +259,18 @@ package struct Index: Sendable {
       isFinal: false, producer: 0, originSegment: 0, originNumber: 0)
   }
 
-  private mutating func setSegment(_ number: Int, _ segment: UInt32) {
+  private func setSegment(_ number: Int, _ segment: UInt32) {
     places[number] = Self.marker(segment)
   }
 
-  private mutating func moveElsewhere(_ number: Int, _ place: Place) {
+  private func moveElsewhere(_ number: Int, _ place: Place) {
     var state = KeyState()
     if place.segment != Self.empty { state.refill(from: [place], order: order) }
     states[number] = state
     setSegment(number, Self.elsewhere)
   }
 
-  private mutating func replaceState(_ number: Int, _ change: (inout KeyState) -> Void) {
+  private func replaceState(_ number: Int, _ change: (inout KeyState) -> Void) {
     var state = states[number]!
     let hadEntry = !state.places.isEmpty
     for place in state.places { debit(place.place) }
@@ -263,13 +280,13 @@ package struct Index: Sendable {
     states[number] = state
   }
 
-  private mutating func credit(_ place: Place) {
+  private func credit(_ place: Place) {
     let segment = Int(place.segment)
     while liveBytes.count <= segment { liveBytes.append(0) }
     liveBytes[segment] += UInt64(place.recordLength)
   }
 
-  private mutating func debit(_ place: Place) {
+  private func debit(_ place: Place) {
     liveBytes[Int(place.segment)] -= UInt64(place.recordLength)
   }
 }

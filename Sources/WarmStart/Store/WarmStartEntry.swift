@@ -67,7 +67,7 @@ public struct WarmStartEntry: Hashable, Sendable {
     iteration = header.iteration
     writtenNanoseconds = header.writeTime
     kind = EntryKind(header.kind, producer: header.producer, askedBy: producer)
-    runID = RunID(header.runID)!  // checked when the header was decoded
+    runID = RunID(decoded: header.runID)
     self.producer = header.producer
     label = header.label.isEmpty ? nil : header.label
     key = header.key
