@@ -1,5 +1,6 @@
 // Clocks that jump, and clocks that differ.
 
+import Synchronization
 import TestSupport
 import Testing
 import WarmStart
@@ -114,6 +115,74 @@ import WarmStart
     try witness.save(payload(1), for: key(1))
     try newcomer.save(payload(2), for: key(1))
     for store in [witness, newcomer, try bench.open()] {
+      #expect(try store.lookupLatest(key(1))?.payload == payload(2))
+    }
+  }
+
+  /// The one forgets the far stamp, since all that had it is gone; the other had chosen the next one just before.
+  @Test func whoForgetsAStampLooksForWhoStillGoesOnFromIt() throws {
+    let bench = Bench()
+    let future = try bench.open()
+    try future.save(payload(0), for: key(9))
+    try future.close()
+    bench.clock.set(wall: bench.clock.now - Self.year)
+    let files = FaultyFiles()
+    let slow = try bench.open(host: bench.host(files))
+    let quick = try bench.open()
+    for store in [slow, quick] { #expect(try store.lookup(key(9)) != nil) }
+    bench.clock.advance(seconds: 60)
+    let remover = try bench.open()
+    try remover.remove(key(9))
+    try remover.close()
+    bench.clock.advance(seconds: 60)
+    let other = try bench.open()
+    let hasChosen = Atomic(false)
+    files.failWrites { bytes in
+      guard isRecord(bytes, .checkpoint), !hasChosen.exchange(true, ordering: .relaxed) else {
+        return nil
+      }
+      do {
+        try other.compact()
+        try quick.save(payload(1), for: key(1))
+      } catch { Issue.record(error) }
+      return nil
+    }
+    try slow.save(payload(2), for: key(1))
+    let hasHappened = hasChosen.load(ordering: .relaxed)
+    #expect(hasHappened)
+    bench.clock.advance(seconds: 60)
+    try quick.save(payload(3), for: key(1))
+    for store in [slow, quick, try bench.open()] {
+      #expect(try store.lookupLatest(key(1))?.payload == payload(3))
+    }
+  }
+
+  /// What it replaces expired, and was swept out between the look at it and the write.
+  @Test func aSaveOverWhatExpiredWithAStampAheadIsNotHidden() throws {
+    let bench = Bench()
+    bench.options.timeToLive = 3600
+    let future = try bench.open()
+    try future.save(payload(0), for: key(9))
+    try future.close()
+    bench.clock.set(wall: bench.clock.now - Self.year)
+    let old = try bench.open()
+    try old.save(payload(1), for: key(1))
+    try old.remove(key(9))
+    try old.close()
+    bench.clock.advance(seconds: 7200)
+    let files = FaultyFiles()
+    let store = try bench.open(host: bench.host(files))
+    let other = try bench.open()
+    let hasLooked = Atomic(false)
+    files.failRenames { _ in
+      guard !hasLooked.exchange(true, ordering: .relaxed) else { return nil }
+      do { try other.compact() } catch { Issue.record(error) }
+      return nil
+    }
+    try store.save(payload(2), for: key(1))
+    let hasHappened = hasLooked.load(ordering: .relaxed)
+    #expect(hasHappened)
+    for store in [store, try bench.open()] {
       #expect(try store.lookupLatest(key(1))?.payload == payload(2))
     }
   }

@@ -33,6 +33,7 @@ extension Catalog {
     in segment: Segment, place: () -> Place?
   ) {
     lastStamp = max(lastStamp, stamp)
+    segment.newestStamp = max(segment.newestStamp, stamp)
     guard !unreadable.contains(Spot(segment: segment.number, offset: offset)) else { return }
     switch kind {
     case .checkpoint, .final:
@@ -51,13 +52,6 @@ extension Catalog {
     case .accessMark:
       index.insertMark(key, at: writeSeconds)
     }
-  }
-
-  /// After a refresh. Stamps that no record on disk has any more, because all that had them were removed or
-  /// evicted, mean nothing: who opened the store since knows of none, and goes by the clock.
-  func forgetStampsThatAreGone() {
-    guard !hasUnknownSegments else { return }
-    lastStamp = segments.values.reduce(0) { max($0, $1.newestStamp) }
   }
 
   /// A record proved damaged: from now on it fills no slot, and what it hid comes forward. `isWhole` says that

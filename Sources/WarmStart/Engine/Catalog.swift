@@ -24,6 +24,8 @@ final class Catalog {
   var announced: SegmentID?
   /// The largest stamp that was seen, of what is there still.
   var lastStamp: UInt64 = 0
+  /// The largest that was there and is gone: somebody may be about to go on from it.
+  var forgottenStamp: UInt64 = 0
   /// Every damaged place met so far, at most `damageLimit`.
   var damage: [Damage] = []
   /// The segments that have any, whether it is told above or not.

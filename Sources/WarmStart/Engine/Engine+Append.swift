@@ -223,7 +223,7 @@ extension Engine {
       // The clock was set, or another process is ahead: what it wrote must be known first. And a removal
       // must be newer than everything that is there.
       let now = catalog.clockWatch.look(at: host)
-      if now <= catalog.lastStamp || catalog.clockWatch.isInDoubt || frame.holdsRemoval {
+      if frame.holdsRemoval || catalog.mayBeBehind(now) {
         try catalog.refresh()
         if catalog.skippedBecause == nil { catalog.clockWatch.refreshed() }
         if now <= catalog.lastStamp { catalog.forgetStampsThatAreGone() }
@@ -233,7 +233,7 @@ extension Engine {
         throw .file(why)
       }
       if let given = frame.given { return (given.writeTime, given.stamp) }
-      let stamp = max(now, catalog.lastStamp + 1)
+      let stamp = max(now, catalog.lastStamp + 1, frame.removedThrough + 1)
       guard stamp < FormatLimits.stamp - UInt64(frame.recordCount) else {
         throw .stampsExhausted(path: path)
       }

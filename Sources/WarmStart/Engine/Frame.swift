@@ -41,6 +41,8 @@ final class Frame {
   /// Bytes of the texts of all records, rounded up record by record.
   private(set) var textLength = 0
   private var headers: [RecordHeader] = []
+  /// The largest stamp that a removal in it has from before: what is saved with it must be newer.
+  private(set) var removedThrough: UInt64 = 0
   /// The stamp and the write time that its first record was given, if it was written before: what others
   /// have seen once keeps its place in the order when it is written anew.
   private(set) var given: (stamp: UInt64, writeTime: UInt64)?
@@ -67,6 +69,7 @@ final class Frame {
     length = 0
     textLength = 0
     given = nil
+    removedThrough = 0
     headers.removeAll(keepingCapacity: true)
     if memory.count > Self.keptLength { grow(to: 16 << 10) }
   }
@@ -77,6 +80,7 @@ final class Frame {
       kind: draft.kind, stamp: draft.stamp ?? 0, writeTime: draft.writeTime,
       origin: Origin(segment: SegmentID(creation: 0, random: 0), number: 0), key: draft.key,
       number: 0)
+    if draft.kind == .removal { removedThrough = max(removedThrough, header.stamp) }
     header.objective = draft.objective.flatMap { $0.isFinite ? $0 : nil }
     header.iteration = draft.iteration
     header.runID = draft.runID
