@@ -39,22 +39,24 @@ import WarmStart
     for number in 0..<4 { try store.save(noise(number, count: 60_000), for: key(number)) }
     try store.close()
     let name = listing(bench.path).first { SegmentName($0) != nil }!
-    // The second payload is in a bad sector; the fourth header is damaged, and so is the footer.
+    // The second payload begins in a bad sector; the third is damaged, so is the header of the fourth, and the footer.
     var bytes = contents("\(bench.path)/\(name)")
     let headers = bytes.indices.dropLast(3).filter { bytes[$0..<$0 + 4].elementsEqual("WREc".utf8) }
     try #require(headers.count == 4)
+    bytes[headers[2] + 30_000] ^= 1
     bytes[headers[3] + 60] ^= 1
     let footer = headers[3] + 60_200
     bytes[footer + (bytes.count - footer) / 2] ^= 1
     write(bytes, to: "\(bench.path)/\(name)")
-    let bad = UInt64(headers[1] + 30_000)
+    let bad = UInt64(headers[1] + 1000)
     files.failReads(at: { $0.contains(bad) ? EIO : nil })
     let broken = try bench.open(.verifying, host: bench.host(files))
     let report = try broken.engine().verify(.payloads)
     #expect(report.unread.count == 1 && report.records == 3)
     let told = report.damage.map(\.what)
-    #expect(told.contains { $0.contains("no intact record header") }, "\(told)")
-    #expect(told.contains { $0.contains("footer") }, "\(told)")
+    for what in ["stored payload checksum", "no intact record header", "footer"] {
+      #expect(told.contains { $0.contains(what) }, "\(told)")
+    }
   }
 
   @Test func aStoreWithoutAnyIntactSegmentIsOneAllTheSame() throws {

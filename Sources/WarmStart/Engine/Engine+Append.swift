@@ -228,8 +228,10 @@ extension Engine {
         if catalog.skippedBecause == nil { catalog.clockWatch.refreshed() }
         if now <= catalog.lastStamp { catalog.forgetStampsThatAreGone() }
       }
-      if frame.holdsRemoval, now + Self.skew < catalog.lastStamp, let why = catalog.skippedBecause {
-        // The clock is behind, and what cannot be read may be newer than this removal would be.
+      if frame.holdsRemoval, let why = catalog.skippedBecause,
+        catalog.mayBeBehind(now + Self.skew)
+      {
+        // The clock may be behind, and what cannot be read may be newer than this removal would be.
         throw .file(why)
       }
       if let given = frame.given { return (given.writeTime, given.stamp) }

@@ -31,7 +31,7 @@ final class ReadWindow {
       let room = UnsafeMutableRawBufferPointer(
         rebasing: window[..<min(max(ahead, count), Self.length)])
       self.count = 0
-      self.count = try file.read(into: room, at: offset)
+      self.count = try file.read(into: room, at: offset, orOnly: count)
       start = offset
       fresh += self.count
     }
@@ -48,5 +48,18 @@ final class ReadWindow {
   func takeFresh() -> Int {
     defer { fresh = 0 }
     return fresh
+  }
+}
+
+extension File {
+  /// As ``read(into:at:)``, but of `count` bytes only where the disk refuses some of those behind.
+  func read(
+    into room: UnsafeMutableRawBufferPointer, at offset: UInt64, orOnly count: Int
+  ) throws(FileError) -> Int {
+    do throws(FileError) { return try read(into: room, at: offset) } catch {
+      guard error.isDiskError, count < room.count else { throw error }
+      return try read(
+        into: UnsafeMutableRawBufferPointer(rebasing: room[..<count]), at: offset)
+    }
   }
 }

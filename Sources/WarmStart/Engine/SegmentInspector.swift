@@ -17,6 +17,8 @@ final class SegmentInspector {
   private(set) var isTorn = false
   /// No copy of the segment's header is intact.
   private(set) var isLost = false
+  /// Why the first of the payloads that could not be read was not.
+  private var unread: FileError?
 
   /// Damaged places of one segment that are told of one by one.
   private static let damageLimit = 10_000
@@ -59,7 +61,7 @@ final class SegmentInspector {
     let end: UInt64
     if let footer { end = footer.trailer.footerOffset } else { end = try recordsEnd() }
     var comparison = footer.map { FooterComparison($0) }
-    let (replay, isInspected, failure) = try StoreError.wrapping { () throws(FileError) in
+    let (replay, isInspected) = try StoreError.wrapping { () throws(FileError) in
       try self.replay(header, life, end: end, &comparison)
     }
     isTorn = !replay.torn.isEmpty
@@ -72,40 +74,33 @@ final class SegmentInspector {
       note(footerDamage.with(effect: hasAllRecords ? .nothingLost : .unknownLost))
     }
     try StoreError.wrapping { () throws(FileError) in
-      if let failure { throw failure }
       if !isInspected { try inspect(replay, life, &comparison, salt: header.salt) }
       guard let footer, let comparison else { return }
       // Where the header of a record in the footer is damaged, the replay told of the gap already.
       for problem in comparison.problems(besides: replay.damage) { noteFooter(footer, problem) }
       for place in badPlaces { try inspect(place, footer) }
     }
+    if let unread { throw .file(unread) }
   }
 
   // MARK: Records
 
   /// The records. What was sealed is read once, headers and payloads together, and so inspected at once; of a log it
-  /// is not known before the end what counts. A payload that the disk refused is no reason not to tell what else the
-  /// headers show.
+  /// is not known before the end what counts.
   private func replay(
     _ header: SegmentHeader, _ life: SegmentLife, end: UInt64,
     _ comparison: inout FooterComparison?
-  ) throws(FileError) -> (Replay<RecordExtent>, isInspected: Bool, FileError?) {
-    var failure: FileError?
-    if depth == .payloads, life == .sealed {
-      let scanner = SegmentScanner(file: file, salt: header.salt, end: end, shared: window)
-      do throws(FileError) {
-        let replay = try Replay<RecordExtent>.run(
-          scanner, from: header.recordsStart, life: life, syncedBytes: 0
-        ) { record throws(FileError) in
-          try inspect(record.header, at: record.offset, &comparison)
-        }
-        return (replay, true, nil)
-      } catch { failure = error }
-    }
-    let scanner = SegmentScanner(file: file, salt: header.salt, end: end)
+  ) throws(FileError) -> (Replay<RecordExtent>, isInspected: Bool) {
+    let isInspected = depth == .payloads && life == .sealed
+    let scanner = SegmentScanner(
+      file: file, salt: header.salt, end: end, shared: isInspected ? window : nil)
     let replay = try Replay<RecordExtent>.run(
-      scanner, from: header.recordsStart, life: life, syncedBytes: 0)
-    return (replay, false, failure)
+      scanner, from: header.recordsStart, life: life, syncedBytes: 0
+    ) { record throws(FileError) in
+      guard isInspected else { return }
+      try inspect(record.header, at: record.offset, &comparison)
+    }
+    return (replay, isInspected)
   }
 
   /// Every record, one after the other: of all of them together only where they are is held.
@@ -269,7 +264,13 @@ final class SegmentInspector {
     _ header: RecordHeader, at offset: UInt64, mayBeTakenBack: Bool = false
   ) throws(FileError) {
     guard depth == .payloads else { return }
-    let fault = try payloads.fault(of: header, at: offset)
+    let fault: PayloadInspector.Fault?
+    do throws(FileError) { fault = try payloads.fault(of: header, at: offset) } catch {
+      // That the disk refuses this one is no reason not to look at the others.
+      guard error.isDiskError else { throw error }
+      unread = unread ?? error
+      return
+    }
     let length = UInt64(header.recordLength)
     switch fault {
     case .lost where mayBeTakenBack: isTorn = true

@@ -152,7 +152,7 @@ final class SegmentScanner {
       let room = UnsafeMutableRawBufferPointer(
         rebasing: window[..<Int(min(UInt64(length), end - offset))])
       windowLength = 0
-      windowLength = try file.read(into: room, at: offset)
+      windowLength = try file.read(into: room, at: offset, orOnly: count)
       windowStart = offset
       guard windowLength >= count else { return nil }
     }
