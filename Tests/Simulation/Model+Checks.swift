@@ -75,9 +75,9 @@ extension Model {
     }
     if !wrong.isEmpty { return "\(number) \(wrong.joined(separator: ", "))" }
     if isWhole, attempt.course.state == .uncertain, !attempt.course.isDoubtful,
-      attempt.course.writtenEnd != nil
+      let end = attempt.course.writtenEnd, end < start
     {
-      // What was found once is owed from then on.
+      // What was found once is owed from then on; what a failed sync took back while somebody looked is not.
       attempts[number].course.state = .acknowledged
     }
     return nil
