@@ -39,6 +39,18 @@ extension CrashTests {
     }
   }
 
+  /// Whoever waits for the one, and then for the other, sees both.
+  @Test func linesThatComeTogetherAreSeenOneByOne() throws {
+    let program = try RunningProgram.start(
+      "", [:], under: ["/bin/sh", "-c", "printf 'one\\ntwo\\n'; read word; echo three"])
+    #expect(program.read { $0 == "one" })
+    #expect(program.read { $0 == "two" })
+    program.sendWord()
+    program.endInput()
+    #expect(program.read { $0 == "three" })
+    #expect(program.finish() == .exit(0))
+  }
+
   @Test(.timeLimit(.minutes(20))) func theLockOfAParentDiesWithItThoughItsChildLives() throws {
     let directory = TemporaryDirectory()
     let program = try RunningProgram.start("fork-orphan", arguments(directory))

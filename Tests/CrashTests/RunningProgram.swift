@@ -7,6 +7,8 @@ final class RunningProgram {
   let process: pid_t
   /// Every whole line so far.
   private(set) var lines: [String] = []
+  /// How many of them `read(until:)` has looked at.
+  private var seen = 0
   private var isReaped = false
   private var status: Int32 = 0
   private var unread: [UInt8] = []
@@ -100,10 +102,9 @@ final class RunningProgram {
     input = -1
   }
 
-  /// Reads until `isEnough` says so of a new line; false if the output ended before.
+  /// Reads until `isEnough` says so of a line behind the one that was enough last; false if the output ended before.
   @discardableResult
   func read(until isEnough: (String) -> Bool) -> Bool {
-    var seen = lines.count
     while true {
       while seen < lines.count {
         seen += 1
