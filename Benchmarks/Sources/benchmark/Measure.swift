@@ -163,6 +163,7 @@ struct Measure: ParsableCommand {
   }
 }
 
+/// How long a timed loop goes on: so many operations, or, if that is 0, so many seconds.
 struct Pace {
   var n: Int
   var seconds: Double

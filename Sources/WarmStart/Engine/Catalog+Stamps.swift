@@ -1,6 +1,8 @@
 // What the catalog knows of stamps. Those that a save is given must be larger than all that are there, in whatever
 // process they were given out, and however the clock was set.
 
+internal import Logging
+
 extension Catalog {
   /// Whether somebody may have given out a stamp of `now` or later, as far as is known without a look.
   func mayBeBehind(_ now: UInt64) -> Bool {
@@ -14,7 +16,11 @@ extension Catalog {
     let last = segments.values.reduce(0) { max($0, $1.newestStamp) }
     guard last < lastStamp else { return }
     // What is gone must not come back with a power cut, beside what was saved with a smaller one.
-    do throws(FileError) { try directory.sync() } catch { return }
+    do throws(FileError) { try directory.sync() } catch {
+      // Going on from the far stamp is right, too, but for stores opened since.
+      options.logger?.warning("stamps ahead of the clock are kept: \(error)")
+      return
+    }
     forgottenStamp = max(forgottenStamp, lastStamp)
     lastStamp = last
   }

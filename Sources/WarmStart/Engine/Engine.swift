@@ -3,7 +3,8 @@
 // Three locks. Saves that want stable storage wait in the commit queue for one another; its lock is held
 // for no more than looking at the queue. The append lock is held while a frame is placed and written, so
 // that one thread at a time appends. The state lock guards the catalog and is held only for work in memory and for the
-// reads of a refresh, of which a whole footer is the largest; it is taken inside the append lock, never the other way round. Nobody
+// reads of a refresh, of which a whole footer is the largest; and, where stamps ahead of the clock prove to be gone, for
+// one sync of the directory. It is taken inside the append lock, never the other way round. Nobody
 // holds either while a save waits for its sync; only the change from one segment to the next syncs
 // with the append lock held.
 
