@@ -33,13 +33,24 @@ static void must(int failed, const char *what) {
   abort();
 }
 
+// The store holds a lock for some microseconds: who finds it taken does better to look again for a moment than
+// to sleep, of which the system makes many more.
+static int lock_init(pthread_mutex_t *mutex) {
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+  *mutex = (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
+  return 0;
+#else
+  return pthread_mutex_init(mutex, NULL);
+#endif
+}
+
 static void before_fork(void) { pthread_mutex_lock(&registry); }
 static void in_parent(void) { pthread_mutex_unlock(&registry); }
 
 static void in_child(void) {
   for (size_t i = 0; i < descriptor_count; i++) close(descriptors[i]);
   descriptor_count = 0;
-  for (ws_lock *lock = locks; lock; lock = lock->next) pthread_mutex_init(&lock->mutex, NULL);
+  for (ws_lock *lock = locks; lock; lock = lock->next) lock_init(&lock->mutex);
   for (ws_condition *c = conditions; c; c = c->next) pthread_cond_init(&c->condition, NULL);
   pthread_mutex_init(&registry, NULL);
   atomic_fetch_add(&generation, 1);
@@ -76,7 +87,7 @@ static void *new_item(size_t size) {
 
 ws_lock *ws_lock_create(void) {
   ws_lock *lock = new_item(sizeof *lock);
-  must(pthread_mutex_init(&lock->mutex, NULL), "pthread_mutex_init");
+  must(lock_init(&lock->mutex), "pthread_mutex_init");
   LIST(lock, locks);
   return lock;
 }
