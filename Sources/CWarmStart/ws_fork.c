@@ -33,8 +33,8 @@ static void must(int failed, const char *what) {
   abort();
 }
 
-// The store holds a lock for some microseconds: who finds it taken does better to look again for a moment than
-// to sleep, of which the system makes many more.
+// Most locks are held for some microseconds. Who finds one taken looks again for a moment before sleeping, since to
+// fall asleep and to be woken takes longer than that.
 static int lock_init(pthread_mutex_t *mutex) {
 #ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
   *mutex = (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;

@@ -35,6 +35,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var syncs = 0
   private var readBytes = 0
   private var directoryTime: Int64?
+  private var lists = 0
 
   func failWrites(_ fault: WriteFault?) { lock.withLock { writeFault = fault } }
   func failWritesInTheMiddle(_ fault: PartFault?) { lock.withLock { partFault = fault } }
@@ -51,6 +52,8 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   var unsyncedFiles: Int { lock.withLock { dirty.count } }
   /// Bytes that reads have asked for so far.
   var bytesRead: Int { lock.withLock { readBytes } }
+  /// Listings of directories so far.
+  var listCount: Int { lock.withLock { lists } }
   /// Syncs of files so far.
   var syncCount: Int { lock.withLock { syncs } }
 
@@ -79,6 +82,8 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   }
 
   fileprivate var toldDirectoryTime: Int64? { lock.withLock { directoryTime } }
+
+  fileprivate func willList() { lock.withLock { lists += 1 } }
 
   fileprivate func willRead(_ range: Range<UInt64>, of file: FaultyFile) throws(FileError) {
     let fault = lock.withLock {
@@ -127,7 +132,10 @@ private final class FaultyDirectory: Directory {
   }
 
   var path: String { directory.path }
-  func list(limit: Int) throws(FileError) -> [String] { try directory.list(limit: limit) }
+  func list(limit: Int) throws(FileError) -> [String] {
+    faults.willList()
+    return try directory.list(limit: limit)
+  }
   func modificationTime() throws(FileError) -> Int64 {
     let time = try directory.modificationTime()
     return faults.toldDirectoryTime ?? time

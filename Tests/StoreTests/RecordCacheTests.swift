@@ -52,6 +52,40 @@ import WarmStart
     #expect(read[0] == 0)
   }
 
+  @Test func manySmallEntriesFit() throws {
+    let writer = try bench.open()
+    for number in 0..<500 { try writer.save(noise(number, count: 256), for: key(number)) }
+    try writer.close()
+    var host = bench.host()
+    host.files = files
+    let store = try bench.open(host: host) { $0.cacheMemory = 500 * 760 }
+    for number in 0..<500 { _ = try store.lookup(key(number)) }
+    let before = files.bytesRead
+    for number in 0..<500 {
+      #expect(try store.lookup(key(number))?.payload == noise(number, count: 256))
+    }
+    #expect(files.bytesRead == before)
+  }
+
+  @Test func entriesOfDifferentRunsComeBackWithTheirOwnTexts() throws {
+    for number in 0..<10 {
+      let writer = try bench.open { $0.producer = "producer with a long name \(number / 3)" }
+      try writer.save(
+        payload(number), for: key(number), label: "label \(number) that is no short text",
+        run: RunID("run number \(number / 2) of several")!)
+      try writer.close()
+    }
+    let store = try bench.open()
+    for _ in 0..<2 {
+      for number in [3, 4, 5, 9, 0, 1, 2, 8, 7, 6] {
+        let entry = try #require(try store.lookup(key(number)))
+        #expect(entry.producer == "producer with a long name \(number / 3)")
+        #expect(entry.runID == RunID("run number \(number / 2) of several"))
+        #expect(entry.label == "label \(number) that is no short text")
+      }
+    }
+  }
+
   @Test func whatIsLargeBesideTheMemoryIsNotKept() throws {
     let store = try open(cacheMemory: 10_000)
     for _ in 0..<2 { #expect(try bytesRead(store, 1) > 5000) }

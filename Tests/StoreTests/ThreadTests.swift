@@ -43,6 +43,60 @@ import WarmStart
     #expect(try reopened.statistics.damagedRecords == 0)
   }
 
+  /// Two threads look at the directory, and the one that looked first gets the store last.
+  @Test func aLookThatAnotherOvertookIsNoClockSetBack() throws {
+    let files = FaultyFiles()
+    let gate = Gate()
+    let looks = Notes<Int>()
+    let clock = bench.clock
+    var host = bench.host(files)
+    // The last that a look reads.
+    host.monotonicClock = {
+      let now = clock.uptime
+      looks.add(0)
+      if looks.all.count == 1 { gate.pass() }
+      return now
+    }
+    let store = try bench.open(host: host)
+    let other = try bench.open()
+    try other.save(payload(1), for: key(1))
+    func settle() throws {
+      for _ in 0..<3 {
+        bench.clock.advance(seconds: 5)
+        #expect(try store.lookup(key(1))?.payload == payload(1))
+      }
+    }
+    try settle()
+    let before = files.listCount
+    try settle()
+    #expect(files.listCount == before)
+
+    let newcomer = try bench.open()
+    gate.shut()
+    looks.removeAll()
+    onThreads(2) { thread in
+      if thread == 0 {
+        #expect((try? store.lookup(key(1)))??.payload == payload(1))
+        return
+      }
+      gate.waitForSomebody()
+      clock.advance(seconds: 5)
+      // Into a log of its own, so that the directory changes.
+      #expect((try? newcomer.save(payload(2), for: key(2))) != nil)
+      for _ in 0..<3 {
+        clock.advance(seconds: 5)
+        #expect((try? store.lookup(key(2)))??.payload == payload(2))
+      }
+      gate.open()
+    }
+    try settle()
+    let after = files.listCount
+    try settle()
+    #expect(files.listCount == after)
+    try other.save(payload(3), for: key(1))
+    #expect(try store.lookup(key(1))?.payload == payload(3))
+  }
+
   @Test func stampsOfManyThreadsAllDiffer() throws {
     let store = try bench.open { $0.durability = .buffered }
     onThreads(8) { thread in

@@ -23,4 +23,5 @@ final class Notes<Element: Sendable>: @unchecked Sendable {
 
   func add(_ element: Element) { lock.withLock { notes.append(element) } }
   var all: [Element] { lock.withLock { notes } }
+  func removeAll() { lock.withLock { notes = [] } }
 }

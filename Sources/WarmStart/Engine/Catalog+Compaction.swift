@@ -48,7 +48,12 @@ extension Catalog {
   /// Whether a key was neither saved nor looked up for longer than the time to live.
   func isExpired(_ key: Fingerprint, at now: UInt64) -> Bool {
     guard let use = index.lastUse(of: key) else { return false }
-    return isExpired(lastUse: max(use.saved, use.lookedUp), at: now)
+    return isExpired(use, at: now)
+  }
+
+  /// The same of a key that was last used so.
+  func isExpired(_ use: Index.Use, at now: UInt64) -> Bool {
+    isExpired(lastUse: max(use.saved, use.lookedUp), at: now)
   }
 
   /// The same of a key that was last used so many seconds after 1970.

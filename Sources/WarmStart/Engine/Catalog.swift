@@ -122,14 +122,18 @@ final class Catalog {
     try untilPresent(strict: strict) { _ in }
   }
 
-  /// Runs `body` after a refresh, and again after another if a file it needs has gone or was renamed.
+  /// Runs `body` after a refresh, and again after another if a file it needs has gone or was renamed. `look` is one
+  /// that was taken since the question was asked, without the lock.
   func untilPresent<Value>(
-    strict: Bool = false, _ body: (Catalog) throws(Interruption) -> Value
+    strict: Bool = false, look: DirectoryLook? = nil,
+    _ body: (Catalog) throws(Interruption) -> Value
   ) throws(StoreError) -> Value {
     guard !isClosed else { throw .closed(path: directory.path) }
+    var look = look
     for _ in 0..<Self.attempts {
       do throws(Interruption) {
-        try relistIfChanged(strict: strict)
+        try relistIfChanged(strict: strict, look)
+        look = nil
         for segment in live where segment.isLive {
           try tolerating(strict: strict, segment.id) { () throws(Interruption) in try poll(segment)
           }
@@ -138,6 +142,7 @@ final class Catalog {
         return try body(self)
       } catch {
         if case .store(let error) = error { throw error }
+        look = nil
         lookAnew()
       }
     }
@@ -158,13 +163,16 @@ final class Catalog {
     watch.invalidate()
   }
 
-  private func relistIfChanged(strict: Bool) throws(Interruption) {
-    let modified: Int64
-    do throws(FileError) { modified = try directory.modificationTime() } catch {
-      throw .store(.file(error))
+  private func relistIfChanged(strict: Bool, _ early: DirectoryLook?) throws(Interruption) {
+    if let early, let mustList = watch.mustList(early: early) {
+      guard mustList else { return }
+    } else {
+      let look: DirectoryLook
+      do throws(FileError) { look = try DirectoryLook(directory, host) } catch {
+        throw .store(.file(error))
+      }
+      guard watch.mustList(look) else { return }
     }
-    let wall = host.wallClock()
-    guard watch.mustList(modified: modified, now: host.monotonicClock(), wall: wall) else { return }
     unsettleable = []
     skippedBecause = nil
     try adopt(try names(), strict: strict)

@@ -8,6 +8,21 @@
 // Once the calendar clock was set back, a time that the directory has had can come again: until that
 // moment has passed for the second time every look lists.
 
+/// One look at a directory, and when it was taken.
+struct DirectoryLook {
+  /// When the directory was last modified: nanoseconds since 1970, by the file system's clock.
+  let modified: Int64
+  /// Of the calendar clock and of the monotonic one, nanoseconds.
+  let wall: UInt64
+  let now: UInt64
+
+  init(_ directory: any Directory, _ host: Host) throws(FileError) {
+    modified = try directory.modificationTime()
+    wall = host.wallClock()
+    now = host.monotonicClock()
+  }
+}
+
 struct DirectoryWatch {
   private var modified: Int64?
   private var firstSeen: UInt64 = 0
@@ -24,9 +39,17 @@ struct DirectoryWatch {
   /// For file systems that keep whole seconds.
   private static let coarseTick: UInt64 = 2_100_000_000
 
-  /// Whether to list, for a directory that was last modified at `modified`, at `now` of the monotonic and
-  /// `wall` of the calendar clock.
-  mutating func mustList(modified: Int64, now: UInt64, wall: UInt64) -> Bool {
+  /// What a look says that another thread may have overtaken: whether to list; nil if it must be taken again.
+  mutating func mustList(early look: DirectoryLook) -> Bool? {
+    // Who looked later, and found that nothing had changed, has looked at the clocks as well.
+    if look.now < lastNow { return settled && look.modified == modified ? false : nil }
+    // Set back, or read before another thread read it.
+    return look.wall < lastWall ? nil : mustList(look)
+  }
+
+  /// Whether to list. Looks are to come in the order in which they were taken.
+  mutating func mustList(_ look: DirectoryLook) -> Bool {
+    let (modified, now, wall) = (look.modified, look.now, look.wall)
     // Or stayed behind: it was set back, and has come as far again. If this process was only halted
     // between the two clocks, that costs a listing.
     let passed = now - min(lastNow, now)

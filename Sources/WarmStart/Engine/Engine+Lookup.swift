@@ -85,15 +85,20 @@ extension Engine {
   private func choose(
     _ key: Fingerprint, countsAsUse: Bool, _ pick: ([SlottedPlace]) -> SlottedPlace?
   ) throws(StoreError) -> Chosen? {
-    try stateLock.withLock { () throws(StoreError) -> Chosen? in
-      try catalog.untilPresent { catalog throws(Catalog.Interruption) -> Chosen? in
+    // Before the lock, so that mostly no thread waits for the system call of another. If it fails, the refresh
+    // tells why.
+    let look = try? DirectoryLook(directory, host)
+    return try stateLock.withLock { () throws(StoreError) -> Chosen? in
+      try catalog.untilPresent(look: look) { catalog throws(Catalog.Interruption) -> Chosen? in
         try catalog.requireSettled(key)
-        let places = catalog.index.places(of: key)
         let now = host.wallClock()
-        guard !isExpired(key, at: now), let place = pick(places),
+        guard let row = catalog.index.row(ofKnown: key) else { return nil }
+        let use = catalog.index.lastUse(row: row)
+        guard !catalog.isExpired(use, at: now),
+          let place = pick(catalog.index.places(row: row)),
           let segment = catalog.segment(place.place.segment)
         else { return nil }
-        if countsAsUse { noteUse(key, at: now) }
+        if countsAsUse { noteUse(key, row, use, at: now) }
         if let record = recordCache.record(at: Catalog.Spot(place.place)) {
           return Chosen(place: place, source: .memory(record), isLasting: true)
         }
@@ -155,18 +160,14 @@ extension Engine {
 
   /// Whether a key was neither saved nor looked up for longer than the time to live.
   package func isExpired(_ key: Fingerprint) -> Bool {
-    options.timeToLive > 0 && isExpired(key, at: host.wallClock())
-  }
-
-  private func isExpired(_ key: Fingerprint, at now: UInt64) -> Bool {
-    options.timeToLive > 0 && catalog.isExpired(key, at: now)
+    options.timeToLive > 0 && catalog.isExpired(key, at: host.wallClock())
   }
 
   /// Notes a lookup: in memory at once, on disk with the next write if what is noted there is older
   /// than a thirtieth of the time to live (than a day where keys live for ever).
-  private func noteUse(_ key: Fingerprint, at now: UInt64) {
-    guard !isReadOnly, let use = catalog.index.lastUse(of: key) else { return }
-    catalog.index.noteLookup(key, at: UInt32(clamping: now / 1_000_000_000))
+  private func noteUse(_ key: Fingerprint, _ row: Int, _ use: Index.Use, at now: UInt64) {
+    guard !isReadOnly else { return }
+    catalog.index.noteLookup(row: row, at: UInt32(clamping: now / 1_000_000_000))
     let marked = UInt64(use.marked) * 1_000_000_000
     let interval = options.timeToLive == 0 ? 86_400_000_000_000 : options.timeToLive / 30
     guard marked == 0 || now > marked && now - marked > interval else { return }

@@ -19,7 +19,7 @@ struct Evictions {
   /// Adds a key. Gives the bytes that come back.
   @discardableResult
   mutating func add(
-    _ key: Fingerprint, _ places: [SlottedPlace], _ use: (saved: UInt32, lookedUp: UInt32)
+    _ key: Fingerprint, _ places: [SlottedPlace], _ use: Index.Use
   ) -> UInt64 {
     let newest = places.reduce(0) { max($0, $1.place.stamp) }
     let use = Use(newestStamp: newest, saved: use.saved, lookedUp: use.lookedUp)

@@ -12,15 +12,17 @@ struct RecordCache {
   private var free: [Int] = []
   private var hand = 0
   private var bytes = 0
+  /// The texts of the record before: a run writes many.
+  private var runID = ""
+  private var producer = ""
 
   private struct Slot {
     var spot: Catalog.Spot
     var record: ReadRecord?
+    /// Bytes that it takes, about: texts that several share are counted with the first of them.
+    var cost: Int
     var wasUsed = false
   }
-
-  /// What a record takes beside its payload, about; bytes.
-  private static let overhead = 512
 
   /// For at most `limit` bytes.
   init(limit: Int) { self.limit = limit }
@@ -34,11 +36,21 @@ struct RecordCache {
 
   /// Keeps a record, and gives up others for it. One that would take more than a quarter of the room is not kept.
   mutating func insert(_ record: ReadRecord, at spot: Catalog.Spot) {
-    let cost = Self.cost(record)
-    guard cost <= limit / 4, numbers[spot] == nil else { return }
+    guard limit > 0, numbers[spot] == nil else { return }
+    let header = record.header
+    let isOfSameRun = header.runID.hasSameBytes(as: runID)
+    let isOfSameProducer = header.producer.hasSameBytes(as: producer)
+    let cost =
+      Self.overhead + Self.bytes(ofArray: record.payload.count)
+      + Self.bytes(ofText: header.label) + (isOfSameRun ? 0 : Self.bytes(ofText: header.runID))
+      + (isOfSameProducer ? 0 : Self.bytes(ofText: header.producer))
+    guard cost <= limit / 4 else { return }
+    if !isOfSameRun { runID = header.runID }
+    if !isOfSameProducer { producer = header.producer }
+    let record = ReadRecord(record, runID: runID, producer: producer)
     while bytes + cost > limit { giveUpOne() }
     bytes += cost
-    let slot = Slot(spot: spot, record: record)
+    let slot = Slot(spot: spot, record: record, cost: cost)
     if let number = free.popLast() {
       slots[number] = slot
       numbers[spot] = number
@@ -48,19 +60,30 @@ struct RecordCache {
     }
   }
 
-  private static func cost(_ record: ReadRecord) -> Int {
-    record.payload.count + record.header.length + overhead
+  /// What a record takes beside its payload and its texts: the object, its slot, and its share of a dictionary that
+  /// is three quarters to three eighths full; bytes.
+  private static let overhead =
+    bytes(ofBlock: 16 + MemoryLayout<RecordHeader>.stride + 8) + MemoryLayout<Slot>.stride
+    + 2 * (MemoryLayout<Catalog.Spot>.stride + 8)
+
+  /// Of an array or a long text, which begin with 32 bytes of their own.
+  private static func bytes(ofArray count: Int) -> Int { bytes(ofBlock: 32 + count) }
+  /// Short ones have no memory of their own.
+  private static func bytes(ofText text: String) -> Int {
+    text.utf8.count <= 15 ? 0 : bytes(ofArray: text.utf8.count + 1)
   }
+  /// As malloc gives them out.
+  private static func bytes(ofBlock count: Int) -> Int { (count + 8).aligned(to: 16) }
 
   private mutating func giveUpOne() {
     while true {
       hand = hand + 1 < slots.count ? hand + 1 : 0
-      guard let record = slots[hand].record else { continue }
+      guard slots[hand].record != nil else { continue }
       if slots[hand].wasUsed {
         slots[hand].wasUsed = false
         continue
       }
-      bytes -= Self.cost(record)
+      bytes -= slots[hand].cost
       numbers[slots[hand].spot] = nil
       slots[hand].record = nil
       free.append(hand)

@@ -137,6 +137,15 @@ package final class ReadRecord: Sendable {
     self.header = header
     self.payload = payload
   }
+
+  /// The same record, with texts that share their memory with those of others.
+  init(_ record: ReadRecord, runID: String, producer: String) {
+    var header = record.header
+    header.runID = runID
+    header.producer = producer
+    self.header = header
+    payload = record.payload
+  }
 }
 
 extension SegmentReader {

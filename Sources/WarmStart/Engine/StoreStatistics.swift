@@ -92,7 +92,7 @@ extension Engine {
       var result = StoreStatistics()
       var expired = Evictions()
       catalog.index.forEachKey { key, places in
-        if isExpired(key) { expired.add(key, places, (0, 0)) } else { result.keys += 1 }
+        if isExpired(key) { expired.add(key, places, Index.Use()) } else { result.keys += 1 }
       }
       result.damagedRecords = catalog.damage.count
       for segment in catalog.segments.values.sorted(by: { $0.id < $1.id }) {

@@ -7,11 +7,7 @@ package final class Index {
   // By the number of the key. A key whose one record fills every slot, as most do, takes a place and
   // nothing more; for the others the place says where to look: `empty` or `elsewhere`.
   private var places: [Place] = []
-  // When the key was last saved, last looked up, and last looked up as far as a mark tells: seconds
-  // since 1970, 0 for never.
-  private var saves: [UInt32] = []
-  private var lookups: [UInt32] = []
-  private var marks: [UInt32] = []
+  private var uses: [Use] = []
   private var states: [Int: KeyState] = [:]
 
   private var originNumbers: [SegmentID: UInt32] = [:]
@@ -27,15 +23,21 @@ package final class Index {
   private static let empty = UInt32.max
   private static let elsewhere = UInt32.max - 1
 
+  /// When a key was used: seconds since 1970, 0 for never.
+  package struct Use: Sendable {
+    package internal(set) var saved: UInt32 = 0
+    package internal(set) var lookedUp: UInt32 = 0
+    /// When it was looked up as far as a mark tells.
+    package internal(set) var marked: UInt32 = 0
+  }
+
   package init() {}
 
   /// A copy, which goes its own way.
   package init(_ other: Index) {
     table = other.table
     places = other.places
-    saves = other.saves
-    lookups = other.lookups
-    marks = other.marks
+    uses = other.uses
     states = other.states
     originNumbers = other.originNumbers
     origins = other.origins
@@ -54,9 +56,7 @@ package final class Index {
     let room = max(places.count + more, 2 * places.capacity)
     table.reserve(room)
     places.reserveCapacity(room)
-    saves.reserveCapacity(room)
-    lookups.reserveCapacity(room)
-    marks.reserveCapacity(room)
+    uses.reserveCapacity(room)
   }
 
   // MARK: Names by number
@@ -90,7 +90,7 @@ package final class Index {
   /// Takes an entry into account that was written at `saved`, seconds since 1970.
   package func insert(_ key: Fingerprint, _ place: Place, saved: UInt32) {
     let number = row(of: key)
-    saves[number] = max(saves[number], saved)
+    uses[number].saved = max(uses[number].saved, saved)
     let present = places[number]
     if present.segment == Self.empty {
       liveKeys += 1
@@ -143,15 +143,19 @@ package final class Index {
 
   /// Notes that a key was looked up, at `time`, seconds since 1970.
   package func noteLookup(_ key: Fingerprint, at time: UInt32) {
-    let number = row(of: key)
-    lookups[number] = max(lookups[number], time)
+    noteLookup(row: row(of: key), at: time)
+  }
+
+  /// The same of the key of a row.
+  package func noteLookup(row number: Int, at time: UInt32) {
+    uses[number].lookedUp = max(uses[number].lookedUp, time)
   }
 
   /// Takes an access mark into account: the key was looked up at `time`, seconds since 1970.
   package func insertMark(_ key: Fingerprint, at time: UInt32) {
-    noteLookup(key, at: time)
     let number = row(of: key)
-    marks[number] = max(marks[number], time)
+    noteLookup(row: number, at: time)
+    uses[number].marked = max(uses[number].marked, time)
   }
 
   /// Forgets what fills the slots of a key, before they are filled anew from all records.
@@ -179,7 +183,7 @@ package final class Index {
   /// The places that fill the slots of a key, and the slots of each.
   package func places(of key: Fingerprint) -> [SlottedPlace] {
     guard let number = table.number(of: key) else { return [] }
-    return places(number)
+    return places(row: number)
   }
 
   /// Bytes of records in a segment that fill a slot.
@@ -202,16 +206,21 @@ package final class Index {
     return states[number]!.removedThrough
   }
 
-  /// When the key was last saved, last looked up, and last looked up as far as a mark tells: seconds
-  /// since 1970, 0 for never.
-  package func lastUse(of key: Fingerprint) -> (saved: UInt32, lookedUp: UInt32, marked: UInt32)? {
-    table.number(of: key).map { (saves[$0], lookups[$0], marks[$0]) }
+  /// When the key was last used.
+  package func lastUse(of key: Fingerprint) -> Use? {
+    table.number(of: key).map { uses[$0] }
   }
+
+  /// The row of a key: for several questions about it one search. It is its own for ever.
+  package func row(ofKnown key: Fingerprint) -> Int? { table.number(of: key) }
+
+  /// The same of the key of a row.
+  package func lastUse(row: Int) -> Use { uses[row] }
 
   /// Every key that has an entry, and its places, in the order of arrival.
   package func forEachKey(_ body: (Fingerprint, [SlottedPlace]) -> Void) {
     for (number, key) in table.keys.enumerated() {
-      let places = places(number)
+      let places = places(row: number)
       if !places.isEmpty { body(key, places) }
     }
   }
@@ -219,20 +228,20 @@ package final class Index {
   /// Keys so far, those without an entry included: more come behind these only.
   package var rows: Int { places.count }
 
-  /// Of the given rows every key that has an entry, its places, and when it was last saved and last looked
-  /// up: seconds since 1970, 0 for never.
+  /// Of the given rows every key that has an entry, its places, and when it was last used.
   package func forEachKey(
     inRows rows: some Sequence<Int>,
-    _ body: (Int, Fingerprint, [SlottedPlace], (saved: UInt32, lookedUp: UInt32)) -> Void
+    _ body: (Int, Fingerprint, [SlottedPlace], Use) -> Void
   ) {
     for number in rows {
-      let places = places(number)
+      let places = places(row: number)
       guard !places.isEmpty else { continue }
-      body(number, table.keys[number], places, (saves[number], lookups[number]))
+      body(number, table.keys[number], places, uses[number])
     }
   }
 
-  private func places(_ number: Int) -> [SlottedPlace] {
+  /// The same of the key of a row.
+  package func places(row number: Int) -> [SlottedPlace] {
     let place = places[number]
     if place.segment == Self.empty { return [] }
     if place.segment == Self.elsewhere { return states[number]!.places }
@@ -246,9 +255,7 @@ package final class Index {
     let (number, isNew) = table.insert(key)
     if isNew {
       places.append(Self.marker(Self.empty))
-      saves.append(0)
-      lookups.append(0)
-      marks.append(0)
+      uses.append(Use())
     }
     return number
   }
