@@ -50,6 +50,44 @@ import WarmStart
     #expect(try store.engine().verify(.payloads).damage.isEmpty)
   }
 
+  /// A store with `rounds` entries of each of 20,000 keys, in a segment a round, of which only the last counts.
+  private func fillWithManyKeys(rounds: Int) throws {
+    for round in 0..<rounds {
+      let store = try bench.open { ($0.durability, $0.compactsByItself) = (.buffered, false) }
+      try store.save(
+        (0..<20_000).map { number in
+          NewEntry(
+            payload(number), for: key(number), kind: .checkpoint, objective: Double(rounds - round))
+        })
+      try store.close()
+    }
+  }
+
+  @Test func aFitThatSavesLittleReadsLittleHoweverManyKeysThereAre() throws {
+    try fillWithManyKeys(rounds: 1)
+    let files = FaultyFiles()
+    let store = try bench.open(host: bench.host(files))
+    try store.save(payload(1), for: key(20_001))
+    #expect(files.bytesRead < 128 << 10)
+    try store.close()
+    #expect(files.bytesRead < 128 << 10)
+  }
+
+  @Test func whatLargeSegmentsWasteGoesAfterSomeShortFits() throws {
+    try fillWithManyKeys(rounds: 3)
+    let before = bytes()
+    for number in 20_000..<20_040 {
+      let store = try bench.open()
+      try store.save(payload(number), for: key(number))
+      try store.engine().waitForUpkeep()
+      try store.close()
+    }
+    #expect(bytes() < before / 2)
+    let reader = try bench.open(.readOnly)
+    #expect(try reader.keys.count == 20_040)
+    #expect(try reader.lookup(key(17))?.payload == payload(17))
+  }
+
   @Test func aStoreThatIsToldNotToLeavesItsSegmentsAlone() throws {
     bench.options.compactsByItself = false
     for number in 0..<40 { try fit(number) }

@@ -9,10 +9,17 @@ extension Catalog {
       .sorted { $0.id < $1.id }
   }
 
-  /// The figures of the closed segments, if these keys are left out.
+  /// The figures of the closed segments, if these keys are left out. What the index has not taken in counts as kept:
+  /// there may be more waste, never less.
   func figures(without evictions: Evictions = Evictions()) -> [SegmentFigures] {
     let oldest = segments.values.map(\.oldestStamp).sorted()
+    let unread = Set(deferred.segments.map(\.id))
     return closedSegments.map { segment in
+      if unread.contains(segment.id) {
+        return SegmentFigures(
+          id: segment.id, fileBytes: segment.fileBytes, keptBytes: segment.fileBytes,
+          recordCount: segment.recordCount, isDamaged: damagedSegments.contains(segment.id))
+      }
       // Older than this there is nothing in the others.
       let others = hasUnknownSegments ? 0 : oldest.first { $0 != segment.oldestStamp } ?? .max
       return figures(

@@ -11,6 +11,8 @@ struct DeferredFooters {
   /// Keys that the index has whole all the same.
   fileprivate var broughtIn: Set<Fingerprint> = []
 
+  var segments: [Segment] { footers.map(\.segment) }
+
   /// Keys that are brought in one by one before all are: about as many as take the same time.
   fileprivate var patience: Int {
     let records = footers.reduce(0) { $0 + $1.search.trailer.recordCount }

@@ -277,6 +277,7 @@ extension Engine {
       return
     }
     writer = nil
+    endedLogBytes += abandoned.tail
     // What was accepted with the kernel only must still reach the disk, or be owned up to.
     do throws(FileError) { try abandoned.sync(through: abandoned.acceptedBytes) } catch {
       losses.note(error)
@@ -295,6 +296,7 @@ extension Engine {
     do throws(FileError) {
       try sealed.seal()
       writer = nil
+      endedLogBytes += sealed.tail
       stateLock.withLock { catalog.endOwn(sealed: true) }
       sealed.release()
     } catch {

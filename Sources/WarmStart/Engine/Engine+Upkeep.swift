@@ -36,12 +36,15 @@ extension Engine {
   /// want of room in the budget: after a while it goes on.
   func makeRoomForLog() {
     guard let upkeep, let policy = options.upkeep else { return }
+    // Of the processes that add little one in some lets the compactor see what large segments waste.
+    let isToLook =
+      stateLock.withLock { !catalog.deferred.segments.isEmpty } && host.random() % Self.lookers == 0
     var turn = 0
     var least = (bytes: UInt64.max, turn: 0)
     while turn < Self.longestWaitForRoom {
       let (plan, isKnown) = stateLock.withLock {
         // Others fill the budget as well. Where they cannot be read, their sizes have to do.
-        let isKnown = (try? catalog.refreshForAllKeys()) != nil
+        let isKnown = (try? refreshForPlan()) != nil
         return (
           CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit), isKnown
         )
@@ -49,7 +52,7 @@ extension Engine {
       let isOver = plan.fileBytes > options.segmentBudget
       let isBehind = isKnown && turn < Self.longestWaitForWaste && policy.isBehind(plan)
       guard isOver || isBehind else {
-        if turn == 0, isKnown, isWorthAMerge(plan, policy) { upkeep.start() }
+        if turn == 0, isKnown, isWorthAMerge(plan, policy) || isToLook { upkeep.start() }
         return upkeep.relax()
       }
       // To wait is in vain where there is no headway.
@@ -65,6 +68,19 @@ extension Engine {
     }
   }
 
+  /// Takes in what others finished before, as far as it matters to whether a merge is worth it. With the state lock,
+  /// and the append lock or a store that is closed.
+  ///
+  /// To learn what all the large segments waste takes a second for millions of keys. A process that adds little need not;
+  /// one that leaves a large segment has to.
+  private func refreshForPlan() throws(StoreError) {
+    if 2 * endedLogBytes > options.segmentLimit {
+      try catalog.refreshForAllKeys()
+    } else {
+      try catalog.refresh()
+    }
+  }
+
   /// Returns once the store has merged what is worth it now.
   package func waitForUpkeep() { upkeep?.wait() }
 
@@ -72,6 +88,7 @@ extension Engine {
     plan.fileBytes > options.segmentBudget / 8 * 7 || policy.next(plan) != nil
   }
 
+  private static let lookers: UInt64 = 8
   /// Nanoseconds between two looks, and how many there are: half a minute where the budget is at stake
   /// and there is headway, a fifth of a second for waste alone.
   private static let waitForRoom: UInt64 = 2_000_000
@@ -85,9 +102,7 @@ extension Engine {
     guard let policy = options.upkeep, !isReadOnly else { return }
     do throws(StoreError) {
       let known = try stateLock.withLock { () throws(StoreError) in
-        try catalog.untilPresent { catalog throws(Catalog.Interruption) in
-          try catalog.bringInAll()
-        }
+        try refreshForPlan()
         return CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
       }
       guard isWorthAMerge(known, policy), let compactor = try Compactor(self, .init()) else {

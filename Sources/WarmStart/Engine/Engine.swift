@@ -37,6 +37,8 @@ package final class Engine: @unchecked Sendable {
   var losses = Losses()
   /// Whether this process has begun a log.
   var hasBegunLog = false
+  /// Bytes of the logs that this process has ended.
+  var endedLogBytes: UInt64 = 0
   /// When it was last seen that the log has its name, by the monotonic clock.
   var lastLookAtLog: UInt64 = 0
 
@@ -101,13 +103,18 @@ package final class Engine: @unchecked Sendable {
   func withFreshCatalog<Value>(
     strict: Bool = false, _ body: (Catalog) throws(StoreError) -> Value
   ) throws(StoreError) -> Value {
-    // Lookups wait for one footer, and not for all.
-    while try stateLock.withLock({ () throws(StoreError) in try catalog.bringInNextByItself() }) {}
+    while try bringInNext() {}
     return try stateLock.withLock { () throws(StoreError) in
       try catalog.refreshForAllKeys()
       if strict, let why = catalog.skippedBecause { throw .file(why) }
       return try body(catalog)
     }
+  }
+
+  /// The index knows one more segment from here on; false if it knows all. So lookups wait for one footer, and not
+  /// for all.
+  func bringInNext() throws(StoreError) -> Bool {
+    try stateLock.withLock { () throws(StoreError) in try catalog.bringInNextByItself() }
   }
 
   // MARK: Frames

@@ -127,11 +127,25 @@ final class Upkeep: @unchecked Sendable {
     return control
   }
 
+  /// Lets the index take in everything, with rests; false if the thread is to end before.
+  private func knowsAll() throws(StoreError) -> Bool {
+    let host = engine.host
+    while !lock.withLock({ mustEnd }) {
+      let begun = host.monotonicClock()
+      guard try engine.bringInNext() else { return true }
+      let now = host.monotonicClock()
+      let rest = control.rest(now - min(now, begun))
+      if rest > 0 { host.sleep(rest) }
+    }
+    return false
+  }
+
   /// Merges while that is worth it. Gives how many merges there were; nil if another process is at it.
   private func work() throws(StoreError) -> Int? {
     guard let compactor = try Compactor(engine, control) else { return nil }
     defer { compactor.finish() }
     try compactor.clearAway()
+    guard try knowsAll() else { return 0 }
     var merged = 0
     while merged < Self.mostMerges, let next = try engine.nextMerge(policy) {
       let mayGoOn = lock.withLock {
