@@ -20,7 +20,7 @@ import Testing
     #expect(counts.operations > 10 * seeds)
     #expect(counts.crashes > seeds / 2)
     #expect(counts.kills > seeds / 2)
-    #expect(counts.errors > seeds / 8)
+    #expect(counts.errors > seeds / 16)
     #expect(counts.switches > 5 * seeds)
   }
 

@@ -65,6 +65,7 @@ import WarmStart
 
   @Test func aFitThatSavesLittleReadsLittleHoweverManyKeysThereAre() throws {
     try fillWithManyKeys(rounds: 1)
+    bench.options.upkeepPolicy.lookers = .max
     let files = FaultyFiles()
     let store = try bench.open(host: bench.host(files))
     try store.save(payload(1), for: key(20_001))
@@ -73,19 +74,81 @@ import WarmStart
     #expect(files.bytesRead < 128 << 10)
   }
 
-  @Test func whatLargeSegmentsWasteGoesAfterSomeShortFits() throws {
+  /// One fit that saves under one key, and waits for the compactor.
+  private func patientFit(_ number: Int) throws {
+    let store = try bench.open()
+    try store.save(payload(number), for: key(number))
+    try store.engine().waitForUpkeep()
+    try store.close()
+  }
+
+  @Test func someFitsLookWhetherLargeSegmentsAreWasteful() throws {
     try fillWithManyKeys(rounds: 3)
+    // What is large is the thread's.
+    bench.options.upkeepPolicy.closeLimit = 64 << 10
     let before = bytes()
-    for number in 20_000..<20_040 {
-      let store = try bench.open()
-      try store.save(payload(number), for: key(number))
-      try store.engine().waitForUpkeep()
-      try store.close()
-    }
+    bench.options.upkeepPolicy.lookers = .max
+    for number in 20_000..<20_010 { try patientFit(number) }
+    #expect(bytes() > before)
+    bench.options.upkeepPolicy.lookers = 8
+    for number in 20_010..<20_050 { try patientFit(number) }
     #expect(bytes() < before / 2)
     let reader = try bench.open(.readOnly)
-    #expect(try reader.keys.count == 20_040)
+    #expect(try reader.keys.count == 20_050)
     #expect(try reader.lookup(key(17))?.payload == payload(17))
+  }
+
+  @Test func whatIsDeadGoesWhenAFitCloses() throws {
+    try fillWithManyKeys(rounds: 3)
+    let before = bytes()
+    bench.options.upkeepPolicy.lookers = .max
+    // One segment whenever small ones are merged.
+    for number in 20_000..<20_020 { try fit(number) }
+    #expect(bytes() < before / 2)
+    #expect(try bench.open(.readOnly).keys.count == 20_020)
+  }
+
+  @Test func fewRecordsAreLookedAtByEveryFit() throws {
+    bench.options.upkeepPolicy.lookers = .max
+    bench.options.durability = .buffered
+    // Each fit leaves a segment whose footer is searched, and not read, by the next.
+    var most: UInt64 = 0
+    for _ in 0..<12 {
+      bench.clock.advance(seconds: 1)
+      let store = try bench.open()
+      for step in 0..<400 {
+        try store.save(noise(step, count: 20_000), for: key(1), objective: Double(-step))
+      }
+      try store.engine().waitForUpkeep()
+      try store.close()
+      most = max(most, bytes())
+    }
+    // Two fits' logs, of which one is nearly all waste, and what is free.
+    #expect(most < 3 * 8_100_000 + 4 << 20)
+  }
+
+  @Test func theThreadReadsFooterByFooterAndRests() throws {
+    try fillWithManyKeys(rounds: 5)
+    bench.options.upkeepPolicy.lookers = 1
+    let files = FaultyFiles()
+    let clock = Notes<Int>()
+    let reads = Notes<Int>()
+    var host = bench.host(files)
+    // Everything takes a millisecond.
+    host.monotonicClock = {
+      clock.add(0)
+      return UInt64(clock.all.count) * 1_000_000
+    }
+    host.sleep = { _ in reads.add(files.bytesRead) }
+    let store = try bench.open(host: host)
+    try store.save(payload(1), for: key(20_001))
+    try store.engine().waitForUpkeep()
+    try store.close()
+    let read = reads.all
+    #expect(read.count >= 5)
+    // A footer is of 2 MB and more.
+    for (one, next) in zip(read, read.dropFirst()).prefix(4) { #expect(next - one < 3 << 20) }
+    #expect(try #require(read.first) < 5 << 20)
   }
 
   @Test func aStoreThatIsToldNotToLeavesItsSegmentsAlone() throws {

@@ -9,8 +9,8 @@ extension Catalog {
       .sorted { $0.id < $1.id }
   }
 
-  /// The figures of the closed segments, if these keys are left out. What the index has not taken in counts as kept:
-  /// there may be more waste, never less.
+  /// The figures of the closed segments, if these keys are left out. What the index has not taken in counts as
+  /// kept.
   func figures(without evictions: Evictions = Evictions()) -> [SegmentFigures] {
     let oldest = segments.values.map(\.oldestStamp).sorted()
     let unread = Set(deferred.segments.map(\.id))

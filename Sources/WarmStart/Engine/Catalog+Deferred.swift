@@ -2,8 +2,9 @@
 //
 // What the larger footers say that a store finds when it is opened goes into the index key by key, as keys are
 // asked for; the footers are sorted by key. Whoever asks for all keys, or for many, brings in all of it.
-// The slots do not depend on the order in which records become known, so nothing else changes. A disk that
-// refuses a part of a footer makes those lookups throw that need it, and everything that asks for all keys.
+// The slots do not depend on the order in which records become known, so no answer changes; what the segments
+// waste is known when all of it is in. A disk that refuses a part of a footer makes those lookups throw that
+// need it, and everything that asks for all keys.
 
 /// The footers of a catalog that the index has not taken in.
 struct DeferredFooters {
@@ -12,6 +13,11 @@ struct DeferredFooters {
   fileprivate var broughtIn: Set<Fingerprint> = []
 
   var segments: [Segment] { footers.map(\.segment) }
+  var isEmpty: Bool { footers.isEmpty }
+  /// How much there is.
+  var extent: (records: Int, bytes: UInt64) {
+    footers.reduce((0, 0)) { ($0.0 + $1.search.trailer.recordCount, $0.1 + $1.segment.fileBytes) }
+  }
 
   /// Keys that are brought in one by one before all are: about as many as take the same time.
   fileprivate var patience: Int {

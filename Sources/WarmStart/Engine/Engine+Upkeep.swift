@@ -29,16 +29,15 @@ extension Engine {
   }
 
   /// A log is about to be begun: wakes the compactor if it has something to do, and waits for it if the
-  /// store is over its budget, or grows faster than it is compacted. With the append lock, which the
+  /// store is over its budget, or is known to grow faster than it is compacted. With the append lock, which the
   /// compactor does not need.
   ///
   /// So every writer adds to a store within its budget no more than one segment. A save never fails for
   /// want of room in the budget: after a while it goes on.
   func makeRoomForLog() {
     guard let upkeep, let policy = options.upkeep else { return }
-    // Of the processes that add little one in some lets the compactor see what large segments waste.
     let isToLook =
-      stateLock.withLock { !catalog.deferred.segments.isEmpty } && host.random() % Self.lookers == 0
+      stateLock.withLock { !catalog.deferred.isEmpty } && host.random() % policy.lookers == 0
     var turn = 0
     var least = (bytes: UInt64.max, turn: 0)
     while turn < Self.longestWaitForRoom {
@@ -72,14 +71,20 @@ extension Engine {
   /// and the append lock or a store that is closed.
   ///
   /// To learn what all the large segments waste takes a second for millions of keys. A process that adds little need not;
-  /// one that leaves a large segment has to.
+  /// one that leaves a large segment has to. Where records are few, or large, it is little beside what may be wasted.
   private func refreshForPlan() throws(StoreError) {
-    if 2 * endedLogBytes > options.segmentLimit {
-      try catalog.refreshForAllKeys()
-    } else {
-      try catalog.refresh()
+    let unread = catalog.deferred.extent
+    let isLittle = unread.records <= max(Self.fewRecords, Int(clamping: unread.bytes >> 16))
+    if isLittle || 2 * endedLogBytes > options.segmentLimit {
+      return try catalog.refreshForAllKeys()
     }
+    try catalog.refresh()
+    // What could not be filled anew seems to be waste.
+    if let why = catalog.unsettledBecause, !catalog.unsettleable.isEmpty { throw why }
   }
+
+  /// So many are read in some ten milliseconds.
+  private static let fewRecords = 16_384
 
   /// Returns once the store has merged what is worth it now.
   package func waitForUpkeep() { upkeep?.wait() }
@@ -88,7 +93,6 @@ extension Engine {
     plan.fileBytes > options.segmentBudget / 8 * 7 || policy.next(plan) != nil
   }
 
-  private static let lookers: UInt64 = 8
   /// Nanoseconds between two looks, and how many there are: half a minute where the budget is at stake
   /// and there is headway, a fifth of a second for waste alone.
   private static let waitForRoom: UInt64 = 2_000_000

@@ -1,6 +1,7 @@
 // What keeps a store small while it is used: a thread that merges segments when that is worth it.
 //
-// It is started by whoever begins a log and finds something to do, and ends when there is nothing more.
+// It is started by whoever begins a log and finds something to do, or is one of those who look whether large
+// segments, of which little is read as a rule, are wasteful; and ends when there is nothing more.
 // It rests as long as it works, with a low priority, unless the store grows faster than it follows. It
 // never takes the append lock, so that a save may wait for it.
 
@@ -142,10 +143,11 @@ final class Upkeep: @unchecked Sendable {
 
   /// Merges while that is worth it. Gives how many merges there were; nil if another process is at it.
   private func work() throws(StoreError) -> Int? {
+    // Before the compaction is this thread's: others may go on with theirs meanwhile.
+    guard try knowsAll() else { return 0 }
     guard let compactor = try Compactor(engine, control) else { return nil }
     defer { compactor.finish() }
     try compactor.clearAway()
-    guard try knowsAll() else { return 0 }
     var merged = 0
     while merged < Self.mostMerges, let next = try engine.nextMerge(policy) {
       let mayGoOn = lock.withLock {

@@ -19,6 +19,8 @@ package struct UpkeepPolicy: Sendable, Hashable {
   package var closeLimit: UInt64 = 4 << 20
   /// So many segments are very many.
   package var veryMany = 20
+  /// Of so many processes that add little, one reads all that others have left before it decides.
+  package var lookers: UInt64 = 8
 
   package init() {}
 
@@ -61,7 +63,7 @@ package struct UpkeepPolicy: Sendable, Hashable {
 
   /// Whether a save that begins a log had better let the compactor catch up first. With a log, and the
   /// output of a merge, the directory then stays below three times what is kept and four times the waste
-  /// that is free, where no segment is larger than that.
+  /// that is free, where no segment is larger than that, and as far as what is waste is known.
   func isBehind(_ plan: CompactionPlan) -> Bool {
     plan.wasteBytes > 2 * plan.keptBytes + freeWaste
   }
@@ -74,7 +76,12 @@ package struct UpkeepPolicy: Sendable, Hashable {
 
   /// Whether `close` may merge these.
   func mayMergeAtClose(_ group: [SegmentFigures], of plan: CompactionPlan) -> Bool {
-    group.reduce(0) { $0 + $1.fileBytes } <= limit(plan)
+    group.reduce(0) { $0 + effort($1) } <= limit(plan)
+  }
+
+  /// What it takes to merge a segment: bytes that are copied, and as many as are copied while a record is judged.
+  private func effort(_ segment: SegmentFigures) -> UInt64 {
+    segment.keptBytes + UInt64(segment.recordCount) * 128
   }
 
   /// Bytes that `close` may merge: more than usual where there are very many small segments.
@@ -82,17 +89,25 @@ package struct UpkeepPolicy: Sendable, Hashable {
     plan.closed.count { plan.isSmall($0) } > veryMany ? 4 * closeLimit : closeLimit
   }
 
-  /// Those of a group that `close` may merge; nil if that would not be worth it.
+  /// Those of a group that `close` may merge, otherwise of a full tier; nil if that would not be worth it.
   func part(_ group: [SegmentFigures], of plan: CompactionPlan) -> [SegmentFigures]? {
     if mayMergeAtClose(group, of: plan) { return group }
+    return cheapest(group, of: plan) ?? fullTier(plan).flatMap { cheapest($0, of: plan) }
+  }
+
+  private func cheapest(
+    _ group: [SegmentFigures], of plan: CompactionPlan
+  ) -> [SegmentFigures]? {
     let limit = limit(plan)
     var part: [SegmentFigures] = []
-    var bytes: UInt64 = 0
-    for segment in group.sorted(by: { $0.fileBytes < $1.fileBytes }) {
-      guard bytes + segment.fileBytes <= limit else { break }
+    var sum: UInt64 = 0
+    for segment in group.sorted(by: { (effort($0), $0.id) < (effort($1), $1.id) }) {
+      guard sum + effort(segment) <= limit else { break }
       part.append(segment)
-      bytes += segment.fileBytes
+      sum += effort(segment)
     }
-    return 2 * part.count >= fanIn ? part : nil
+    // All of it if it is dead, however few there are.
+    let isWorth = 2 * part.count >= fanIn || part.contains { $0.keptBytes == 0 }
+    return isWorth && !part.isEmpty ? part : nil
   }
 }
