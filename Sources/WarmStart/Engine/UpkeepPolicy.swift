@@ -76,12 +76,7 @@ package struct UpkeepPolicy: Sendable, Hashable {
 
   /// Whether `close` may merge these.
   func mayMergeAtClose(_ group: [SegmentFigures], of plan: CompactionPlan) -> Bool {
-    group.reduce(0) { $0 + effort($1) } <= limit(plan)
-  }
-
-  /// What it takes to merge a segment: bytes that are copied, and as many as are copied while a record is judged.
-  private func effort(_ segment: SegmentFigures) -> UInt64 {
-    segment.keptBytes + UInt64(segment.recordCount) * 128
+    group.reduce(0) { $0 + $1.fileBytes } <= limit(plan)
   }
 
   /// Bytes that `close` may merge: more than usual where there are very many small segments.
@@ -92,22 +87,20 @@ package struct UpkeepPolicy: Sendable, Hashable {
   /// Those of a group that `close` may merge, otherwise of a full tier; nil if that would not be worth it.
   func part(_ group: [SegmentFigures], of plan: CompactionPlan) -> [SegmentFigures]? {
     if mayMergeAtClose(group, of: plan) { return group }
-    return cheapest(group, of: plan) ?? fullTier(plan).flatMap { cheapest($0, of: plan) }
+    return smallest(group, of: plan) ?? fullTier(plan).flatMap { smallest($0, of: plan) }
   }
 
-  private func cheapest(
+  private func smallest(
     _ group: [SegmentFigures], of plan: CompactionPlan
   ) -> [SegmentFigures]? {
     let limit = limit(plan)
     var part: [SegmentFigures] = []
-    var sum: UInt64 = 0
-    for segment in group.sorted(by: { (effort($0), $0.id) < (effort($1), $1.id) }) {
-      guard sum + effort(segment) <= limit else { break }
+    var bytes: UInt64 = 0
+    for segment in group.sorted(by: { $0.fileBytes < $1.fileBytes }) {
+      guard bytes + segment.fileBytes <= limit else { break }
       part.append(segment)
-      sum += effort(segment)
+      bytes += segment.fileBytes
     }
-    // All of it if it is dead, however few there are.
-    let isWorth = 2 * part.count >= fanIn || part.contains { $0.keptBytes == 0 }
-    return isWorth && !part.isEmpty ? part : nil
+    return 2 * part.count >= fanIn ? part : nil
   }
 }
