@@ -156,6 +156,36 @@ import WarmStart
     #expect(try #require(read.first) < 5 << 20)
   }
 
+  @Test(.timeLimit(.minutes(5)))
+  func theThreadEndsBetweenTwoFooters() throws {
+    try fillWithManyKeys(rounds: 6)
+    bench.options.upkeepPolicy.lookers = 1
+    let files = FaultyFiles()
+    let clock = Notes<Int>()
+    let rests = Notes<Int>()
+    let gate = Gate()
+    gate.shut()
+    var host = bench.host(files)
+    host.monotonicClock = {
+      clock.add(0)
+      return UInt64(clock.all.count) * 1_000_000
+    }
+    host.sleep = { _ in
+      rests.add(0)
+      gate.pass()
+    }
+    let store = try bench.open(host: host)
+    try store.save(payload(1), for: key(20_001))
+    gate.waitForSomebody()
+    let closer = try POSIXThreads().start { try? store.close() }
+    while (try? store.engine()) != nil { sched_yield() }
+    gate.open()
+    closer.join()
+    // One more at most, if the store was closed and the thread not yet told.
+    #expect(rests.all.count <= 2)
+    #expect(files.bytesRead < 8 << 20)
+  }
+
   @Test func aStoreThatIsToldNotToLeavesItsSegmentsAlone() throws {
     bench.options.compactsByItself = false
     for number in 0..<40 { try fit(number) }

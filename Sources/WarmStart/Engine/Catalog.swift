@@ -64,9 +64,7 @@ final class Catalog {
   private(set) var skippedBecause: FileError?
   private var complainedOf: Set<SegmentID> = []
   var clockWatch: ClockWatch
-  private var clockOfUse: UInt64 = 0
-  /// The segments whose files are open, but for the own one: at most `options.openFiles`.
-  private var openSegments: [Segment] = []
+  private var openFiles: OpenFiles
   private(set) var temporaries: [SegmentName] = []
 
   /// One place in one segment.
@@ -89,6 +87,7 @@ final class Catalog {
     self.directory = directory
     self.host = host
     self.options = options
+    openFiles = OpenFiles(limit: options.openFiles)
     clockWatch = ClockWatch(wall: host.wallClock(), monotonic: host.monotonicClock())
   }
 
@@ -132,8 +131,7 @@ final class Catalog {
     var look = look
     for _ in 0..<Self.attempts {
       do throws(Interruption) {
-        try relistIfChanged(strict: strict, look)
-        look = nil
+        try relistIfChanged(strict: strict, look.take())
         for segment in live where segment.isLive {
           try tolerating(strict: strict, segment.id) { () throws(Interruption) in try poll(segment)
           }
@@ -142,7 +140,6 @@ final class Catalog {
         return try body(self)
       } catch {
         if case .store(let error) = error { throw error }
-        look = nil
         lookAnew()
       }
     }
@@ -158,8 +155,7 @@ final class Catalog {
 
   /// What was seen does not hold any more: a file went, or a server forgot its handle.
   func lookAnew() {
-    for segment in openSegments { segment.file = nil }
-    openSegments = []
+    openFiles.closeAll()
     watch.invalidate()
   }
 
@@ -378,29 +374,12 @@ final class Catalog {
 
   func segment(_ number: UInt32) -> Segment? { byNumber[Int(number)] }
 
-  /// The open file of a segment. Closes the least recently used ones beyond the limit.
+  /// The open file of a segment.
   func file(of segment: Segment) throws(Interruption) -> any File {
-    clockOfUse += 1
-    segment.lastUse = clockOfUse
-    if let file = segment.file { return file }
-    let file: any File
-    do throws(FileError) { file = try directory.open(segment.name) } catch {
+    do throws(FileError) { return try openFiles.file(of: segment, in: directory) } catch {
       throw Interruption(error)
     }
-    keep(file, of: segment)
-    return file
   }
 
-  func keep(_ file: any File, of segment: Segment) {
-    segment.file = file
-    openSegments.removeAll { $0.file == nil || $0 === segment }
-    if openSegments.count >= options.openFiles,
-      let oldest = openSegments.indices.min(by: {
-        openSegments[$0].lastUse < openSegments[$1].lastUse
-      })
-    {
-      openSegments.remove(at: oldest).file = nil
-    }
-    openSegments.append(segment)
-  }
+  func keep(_ file: any File, of segment: Segment) { openFiles.keep(file, of: segment) }
 }

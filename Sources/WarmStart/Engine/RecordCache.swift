@@ -40,14 +40,17 @@ struct RecordCache {
     let header = record.header
     let isOfSameRun = header.runID.hasSameBytes(as: runID)
     let isOfSameProducer = header.producer.hasSameBytes(as: producer)
-    let cost =
-      Self.overhead + Self.bytes(ofArray: record.payload.count)
-      + Self.bytes(ofText: header.label) + (isOfSameRun ? 0 : Self.bytes(ofText: header.runID))
-      + (isOfSameProducer ? 0 : Self.bytes(ofText: header.producer))
+    let shared =
+      (isOfSameRun ? Self.bytes(ofText: runID) : 0)
+      + (isOfSameProducer ? Self.bytes(ofText: producer) : 0)
+    let texts =
+      Self.bytes(ofText: header.runID) + Self.bytes(ofText: header.producer)
+      + Self.bytes(ofText: header.label)
+    let cost = Self.overhead + Self.bytes(ofArray: record.payload.count) + texts - shared
     guard cost <= limit / 4 else { return }
     if !isOfSameRun { runID = header.runID }
     if !isOfSameProducer { producer = header.producer }
-    let record = ReadRecord(record, runID: runID, producer: producer)
+    let record = shared > 0 ? ReadRecord(record, runID: runID, producer: producer) : record
     while bytes + cost > limit { giveUpOne() }
     bytes += cost
     let slot = Slot(spot: spot, record: record, cost: cost)

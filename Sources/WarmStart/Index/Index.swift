@@ -141,12 +141,7 @@ package final class Index {
     return removed && !states[number]!.places.isEmpty
   }
 
-  /// Notes that a key was looked up, at `time`, seconds since 1970.
-  package func noteLookup(_ key: Fingerprint, at time: UInt32) {
-    noteLookup(row: row(of: key), at: time)
-  }
-
-  /// The same of the key of a row.
+  /// Notes that the key of a row was looked up, at `time`, seconds since 1970.
   package func noteLookup(row number: Int, at time: UInt32) {
     uses[number].lookedUp = max(uses[number].lookedUp, time)
   }
