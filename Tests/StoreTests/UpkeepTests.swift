@@ -109,7 +109,7 @@ import WarmStart
       try store.close()
       most = max(most, segments.count)
     }
-    #expect(most <= 3 + 2 * 8)
+    #expect(most <= 3 + 8 + 1)
     #expect(try bench.open(.readOnly).keys.count == 20_040)
   }
 
