@@ -59,6 +59,23 @@ import WarmStart
     }
   }
 
+  @Test(arguments: [Engine.Depth.structure, .payloads])
+  func everyRecordOfAGapIsToldOfWithItsKey(_ depth: Engine.Depth) throws {
+    let store = try bench.open()
+    for number in 0..<6 { try store.save(noise(number, count: 300), for: key(number)) }
+    try store.close()
+    let name = listing(bench.path).first { SegmentName($0) != nil }!
+    var bytes = contents("\(bench.path)/\(name)")
+    let headers = bytes.indices.dropLast(3).filter { bytes[$0..<$0 + 4].elementsEqual("WREc".utf8) }
+    try #require(headers.count == 6)
+    for number in 1..<4 { bytes[headers[number] + 60] ^= 1 }
+    write(bytes, to: "\(bench.path)/\(name)")
+    let damage = try bench.open(.readOnly).engine().verify(depth).damage
+    #expect(damage.map(\.key) == (1..<4).map { key($0) })
+    #expect(damage.map { Int($0.offset) } == Array(headers[1..<4]))
+    #expect(damage.allSatisfy { $0.run != nil && $0.effect == .nothingLost })
+  }
+
   @Test func aStoreWithoutAnyIntactSegmentIsOneAllTheSame() throws {
     let name = try saveAlone(1)
     let length = contents("\(bench.path)/\(name)").count

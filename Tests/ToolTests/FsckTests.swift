@@ -131,6 +131,7 @@ import WarmStart
     let done = try #require(try run.objects(Repair.self).last)
     #expect(planned.verdict == "damaged" && done.verdict == "repaired")
     #expect(planned.lost == done.lost && planned.salvaged == done.salvaged)
+    #expect(planned.quarantined.map { sample.path + "/" + $0 } == [damaged])
     #expect(done.lost == [SampleStore.first.description])
     #expect(!done.salvaged.isEmpty)
     #expect(done.damage.map(\.effect) == ["entryLost"])

@@ -6,7 +6,7 @@ public struct Damage: Hashable, Sendable, CustomStringConvertible {
   public enum Effect: String, Hashable, Sendable {
     /// Nothing is lost: there is a second copy of what stood there, or nothing that counts stood there.
     case nothingLost
-    /// An entry is lost: lookups of its key give the next best one.
+    /// An entry is lost: lookups that it would have answered give the next best one of its key.
     case entryLost
     /// Whatever stood there is lost, and whose it was is unknown: lookups of its key give the next best entry.
     case unknownLost
@@ -17,7 +17,8 @@ public struct Damage: Hashable, Sendable, CustomStringConvertible {
     var text: String {
       switch self {
       case .nothingLost: "nothing is lost"
-      case .entryLost: "the entry is lost, lookups give the next best one"
+      case .entryLost:
+        "the entry is lost, lookups that it would have answered give the next best one"
       case .unknownLost: "what stood there is lost, lookups of its key give the next best entry"
       case .segmentLost: "the segment is lost, lookups of its keys give the next best entries"
       }

@@ -6,7 +6,8 @@
 /// What a repair found and did, or would do.
 package struct RepairReport: Sendable {
   package var found = VerificationReport()
-  /// Where segments with damage lie now, from the store's directory on.
+  /// Where segments with damage lie now, from the store's directory on; of a dry run, those that a repair
+  /// would set aside.
   package var quarantined: [String] = []
   /// Keys that have entries that count in segments with damage, and keep them.
   package var salvaged: [Fingerprint] = []
@@ -58,6 +59,7 @@ extension Engine {
       guard let compactor else {
         salvaged.formUnion(living)
         report.left += finding.damage
+        if try canSetAside(finding) { report.quarantined.append(finding.name.description) }
         continue
       }
       do throws(StoreError) {
@@ -71,7 +73,7 @@ extension Engine {
         report.left += finding.damage
       }
     }
-    report.quarantined = compactor?.report.quarantined ?? []
+    if let compactor { report.quarantined = compactor.report.quarantined }
     report.salvaged = salvaged.sorted()
     return report
   }
@@ -105,6 +107,26 @@ extension Engine {
     }
   }
 
+  /// Whether no living writer has the segment.
+  private func canSetAside(_ finding: Finding) throws(StoreError) -> Bool {
+    guard finding.isLost else { return try isClosed(finding.name.id) }
+    guard finding.name.phase == .log else { return true }
+    do throws(FileError) {
+      let file = try directory.open(finding.name.description)
+      guard try file.tryLock(.shared) else { return false }
+      try file.unlock()
+      return true
+    } catch {
+      if error.isStale || error.isWithoutLocks { return false }
+      throw .file(error)
+    }
+  }
+
+  /// Whether a segment is known, and nobody writes to it any more.
+  fileprivate func isClosed(_ id: SegmentID) throws(StoreError) -> Bool {
+    try withFreshCatalog { catalog in catalog.closedSegments.contains { $0.id == id } }
+  }
+
   private func livingKeys(in id: SegmentID) throws(StoreError) -> Set<Fingerprint> {
     try withFreshCatalog { catalog in
       guard let segment = catalog.segments[id] else { return [] }
@@ -121,13 +143,8 @@ extension Compactor {
   /// Copies what counts in a segment with damage, and sets it aside; false if its writer lives.
   fileprivate func setAside(_ finding: Engine.Finding) throws(StoreError) -> Bool {
     let id = finding.name.id
-    let isClosed = try engine.withFreshCatalog { catalog in
-      catalog.segments[id].map { segment in
-        catalog.closedSegments.contains { $0.id == segment.id }
-      }
-    }
     if finding.isLost { return try quarantineUnread(finding.name) }
-    guard isClosed ?? false else { return false }
+    guard try engine.isClosed(id) else { return false }
     try merge([id])
     return true
   }

@@ -188,12 +188,16 @@ final class SegmentInspector {
       note(gap.range.lowerBound, length, "damaged footer", effect: .nothingLost)
       return true
     }
-    // Its payload is looked at for itself.
-    note(
-      gap.range.lowerBound, length,
-      place.spares.isEmpty ? gap.what : gap.what + "; read by the footer",
-      of: place.spares.count == 1 ? place.spares[0].header : nil,
-      effect: footer == nil ? .unknownLost : .nothingLost)
+    // Their payloads are looked at for themselves.
+    for (header, offset) in place.spares {
+      let length = min(UInt64(header.recordLength), gap.range.upperBound - offset)
+      note(offset, length, gap.what + "; read by the footer", of: header, effect: .nothingLost)
+    }
+    if place.spares.isEmpty {
+      note(
+        gap.range.lowerBound, length, gap.what,
+        effect: footer == nil ? .unknownLost : .nothingLost)
+    }
     return false
   }
 

@@ -124,7 +124,8 @@ struct Fsck: Verb {
         line:
           "\(Quantity.count(result.unknownLosses, "place")) of which nobody knows whose they were")
     }
-    for name in result.quarantined { try output.put(line: "set aside: \(name.printable)") }
+    let setAside = dryRun ? "would be set aside" : "set aside"
+    for name in result.quarantined { try output.put(line: "\(setAside): \(name.printable)") }
     if !dryRun, !result.left.isEmpty {
       try output.put(
         line: "\(Quantity.count(result.left.count, "place")) left as they are: "
