@@ -52,15 +52,15 @@ import WarmStart
     private let isComplete = DispatchSemaphore(value: 0)
 
     /// Gives the number in which the thread came: 1 or 2; 0 for those that come later.
-    func meet() -> Int {
+    /// `whenBoth` is called before the first goes on.
+    func meet(whenBoth: () -> Void = {}) {
       switch arrived.add(1, ordering: .sequentiallyConsistent).newValue {
       case 1:
         isComplete.wait()
-        return 1
       case 2:
+        whenBoth()
         isComplete.signal()
-        return 2
-      default: return 0
+      default: break
       }
     }
   }
@@ -69,7 +69,7 @@ import WarmStart
     try fill()
     let meeting = Meeting()
     files.failWrites { _ in
-      _ = meeting.meet()
+      meeting.meet()
       return nil
     }
     try open().compact()
@@ -86,7 +86,7 @@ import WarmStart
     let path = bench.path
     // As long as there are two outputs the disk is full.
     files.failWrites { _ in
-      if meeting.meet() == 2 { isFull.store(true, ordering: .sequentiallyConsistent) }
+      meeting.meet { isFull.store(true, ordering: .sequentiallyConsistent) }
       guard isFull.load(ordering: .sequentiallyConsistent),
         listing(path).filter({ $0.hasSuffix(".tmp") }).count > 1
       else { return nil }

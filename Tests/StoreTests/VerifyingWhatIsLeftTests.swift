@@ -59,21 +59,44 @@ import WarmStart
     }
   }
 
-  @Test(arguments: [Engine.Depth.structure, .payloads])
-  func everyRecordOfAGapIsToldOfWithItsKey(_ depth: Engine.Depth) throws {
+  /// One segment of so many records, and where each begins.
+  private func saveTogether(_ count: Int, _ length: Int) throws -> (String, [UInt8], [Int]) {
     let store = try bench.open()
-    for number in 0..<6 { try store.save(noise(number, count: 300), for: key(number)) }
+    try store.save((0..<count).map { NewEntry(noise($0, count: length), for: key($0)) })
     try store.close()
     let name = listing(bench.path).first { SegmentName($0) != nil }!
-    var bytes = contents("\(bench.path)/\(name)")
-    let headers = bytes.indices.dropLast(3).filter { bytes[$0..<$0 + 4].elementsEqual("WREc".utf8) }
-    try #require(headers.count == 6)
-    for number in 1..<4 { bytes[headers[number] + 60] ^= 1 }
-    write(bytes, to: "\(bench.path)/\(name)")
+    let bytes = contents("\(bench.path)/\(name)")
+    let starts = bytes.indices.dropLast(3).filter {
+      bytes[$0] == 0x57 && bytes[$0..<$0 + 4].elementsEqual("WREc".utf8)
+    }
+    try #require(starts.count == count)
+    return ("\(bench.path)/\(name)", bytes, starts)
+  }
+
+  @Test(arguments: [Engine.Depth.structure, .payloads], [false, true])
+  func everyRecordOfAGapIsToldOfWithItsKey(_ depth: Engine.Depth, withPayloads: Bool) throws {
+    var (name, bytes, starts) = try saveTogether(6, 300)
+    for number in 1..<4 { bytes[starts[number] + 60] ^= 1 }
+    if withPayloads { for index in starts[1]..<starts[4] { bytes[index] = 0 } }
+    write(bytes, to: name)
     let damage = try bench.open(.readOnly).engine().verify(depth).damage
     #expect(damage.map(\.key) == (1..<4).map { key($0) })
-    #expect(damage.map { Int($0.offset) } == Array(headers[1..<4]))
-    #expect(damage.allSatisfy { $0.run != nil && $0.effect == .nothingLost })
+    #expect(damage.map { Int($0.offset) } == Array(starts[1..<4]))
+    let isLost = withPayloads && depth == .payloads
+    #expect(
+      damage.allSatisfy { $0.run != nil && $0.effect == (isLost ? .entryLost : .nothingLost) })
+  }
+
+  @Test(arguments: [Engine.Depth.structure, .payloads])
+  func ofVeryManyRecordsInAGapTheWorstIsToldOfTheRest(_ depth: Engine.Depth) throws {
+    var (name, bytes, starts) = try saveTogether(10_100, 8)
+    for index in starts[20]..<starts[10_080] { bytes[index] = 0 }
+    write(bytes, to: name)
+    let damage = try bench.open(.readOnly).engine().verify(depth).damage
+    #expect(damage.count == 10_001 && Set(damage.dropLast().map(\.key)).count == 10_000)
+    #expect(damage.last?.what == "and 60 more places, which are not told one by one")
+    let effect: Damage.Effect = depth == .payloads ? .entryLost : .nothingLost
+    #expect(damage.allSatisfy { $0.effect == effect })
   }
 
   @Test func aStoreWithoutAnyIntactSegmentIsOneAllTheSame() throws {

@@ -13,6 +13,11 @@ public struct Damage: Hashable, Sendable, CustomStringConvertible {
     /// Nothing in the segment can be read: lookups of its keys give the next best entries elsewhere.
     case segmentLost
 
+    func isWorse(than other: Effect) -> Bool {
+      let order: [Effect] = [.nothingLost, .entryLost, .unknownLost, .segmentLost]
+      return order.firstIndex(of: self)! > order.firstIndex(of: other)!
+    }
+
     /// For people.
     var text: String {
       switch self {

@@ -34,7 +34,6 @@ extension Engine {
   package func append(
     _ drafts: [(draft: Draft, payload: some PayloadBytes)], durability: Durability
   ) throws(StoreError) {
-    guard !drafts.isEmpty else { return }
     var rest = drafts[...]
     for (draft, payload) in drafts { try check(draft, payload: payload.count) }
     while !rest.isEmpty {
@@ -241,18 +240,23 @@ extension Engine {
       }
       return (now, stamp)
     }
-    let records = frame.finish(
+    frame.finish(
       in: writer.header, at: writer.tail, number: writer.footer.count, stamp: stamp,
       writeTime: now, syncedBytes: writer.syncedBytes)
-    do throws(FileError) { try writer.append(frame.bytes, records) } catch {
+    do throws(FileError) { try writer.append(frame.bytes, frame.records) } catch {
       takeBack(frame, writer)
       throw .file(error)
     }
     stateLock.withLock {
       guard let segment = catalog.own else { return }
-      for record in records {
-        catalog.take(record.header, at: record.offset, in: segment)
-        segment.count(record.header)
+      frame.records.withUnsafeBufferPointer { records in
+        guard var record = records.baseAddress else { return }
+        for _ in records {
+          let header = record.pointee.header
+          catalog.take(header, at: record.pointee.offset, in: segment)
+          segment.count(header)
+          record += 1
+        }
       }
       segment.tail = writer.tail
       segment.syncedBytes = writer.syncedBytes

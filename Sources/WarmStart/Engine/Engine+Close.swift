@@ -1,6 +1,7 @@
 // The end of a store's use, and the marks of which keys were looked up.
 
 internal import Logging
+internal import Synchronization
 
 extension Engine {
   /// Puts everything on stable storage and seals the segment. After that every call fails. Of many small
@@ -35,7 +36,9 @@ extension Engine {
   /// Marks that do not fit into the segment wait for the next one.
   func writePendingMarks() {
     let length = RecordHeader.length(texts: 0)
-    guard let writer, hasRoom(writer, bytes: length, records: 1) else { return }
+    guard hasPendingMarks.load(ordering: .relaxed), let writer,
+      hasRoom(writer, bytes: length, records: 1)
+    else { return }
     let marks = takePendingMarks()
     guard !marks.isEmpty else { return }
     let frame = Frame(commitQueue.makeTicket(), assistant)

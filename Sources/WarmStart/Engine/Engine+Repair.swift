@@ -7,7 +7,7 @@
 package struct RepairReport: Sendable {
   package var found = VerificationReport()
   /// Where segments with damage lie now, from the store's directory on; of a dry run, those that a repair
-  /// would set aside.
+  /// would set aside, beside what an earlier one left.
   package var quarantined: [String] = []
   /// Keys that have entries that count in segments with damage, and keep them.
   package var salvaged: [Fingerprint] = []
@@ -59,7 +59,9 @@ extension Engine {
       guard let compactor else {
         salvaged.formUnion(living)
         report.left += finding.damage
-        if try canSetAside(finding) { report.quarantined.append(finding.name.description) }
+        do throws(StoreError) {
+          if try canSetAside(finding) { report.quarantined.append(finding.name.description) }
+        } catch { report.errors.append(error) }
         continue
       }
       do throws(StoreError) {

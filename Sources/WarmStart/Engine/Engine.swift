@@ -8,6 +8,8 @@
 // holds either while a save waits for its sync; only the change from one segment to the next syncs
 // with the append lock held.
 
+internal import Synchronization
+
 /// One open store directory.
 package final class Engine: @unchecked Sendable {
   package let path: String
@@ -19,9 +21,14 @@ package final class Engine: @unchecked Sendable {
   let stateLock: any Lock
   // Guarded by stateLock.
   let catalog: Catalog
-  var pendingMarks: [Fingerprint: UInt64] = [:]
-  private var spareFrames: [Frame] = []
+  var pendingMarks: [Fingerprint: UInt64] = [:] {
+    didSet { hasPendingMarks.store(!pendingMarks.isEmpty, ordering: .relaxed) }
+  }
+  @exclusivity(unchecked) private var spareFrames: [Frame] = []
   var recordCache: RecordCache
+
+  /// Whether there are pending marks: a save looks without the lock.
+  let hasPendingMarks = Atomic(false)
 
   let commitQueue: CommitQueue
   /// Compresses a half of long payloads.
@@ -31,7 +38,7 @@ package final class Engine: @unchecked Sendable {
 
   let appendLock: any Lock
   // Guarded by appendLock.
-  var writer: SegmentWriter?
+  @exclusivity(unchecked) var writer: SegmentWriter?
   var isClosed = false
   /// What was accepted and may be lost, for flush and close to tell.
   var losses = Losses()

@@ -35,17 +35,20 @@ package struct Draft: Sendable {
 /// Memory in which records are put together: payloads first, since they need no place and can be
 /// compressed before any lock is taken; headers when the place is known. Kept from save to save.
 final class Frame {
-  private var memory: UnsafeMutableRawBufferPointer
+  // One thread at a time has it, and nothing of it is called back into: see ``Index``.
+  @exclusivity(unchecked) private var memory: UnsafeMutableRawBufferPointer
   private let encoder: PayloadEncoder
-  private(set) var length = 0
+  @exclusivity(unchecked) private(set) var length = 0
   /// Bytes of the texts of all records, rounded up record by record.
-  private(set) var textLength = 0
-  private var headers: [RecordHeader] = []
+  @exclusivity(unchecked) private(set) var textLength = 0
+  /// The records. Where they are, and what they say of it, is known once the frame is finished.
+  @exclusivity(unchecked) private(set) var records: [FoundRecord] = []
+  @exclusivity(unchecked) private(set) var holdsRemoval = false
   /// The largest stamp that a removal in it has from before: what is saved with it must be newer.
-  private(set) var removedThrough: UInt64 = 0
+  @exclusivity(unchecked) private(set) var removedThrough: UInt64 = 0
   /// The stamp and the write time that its first record was given, if it was written before: what others
   /// have seen once keeps its place in the order when it is written anew.
-  private(set) var given: (stamp: UInt64, writeTime: UInt64)?
+  @exclusivity(unchecked) private(set) var given: (stamp: UInt64, writeTime: UInt64)?
 
   // More than this is given back after use.
   private static let keptLength = 8 << 20
@@ -60,17 +63,17 @@ final class Frame {
   }
   deinit { memory.deallocate() }
 
-  var recordCount: Int { headers.count }
+  var recordCount: Int { records.count }
   /// Whether it holds more memory than most saves need.
   var isLarge: Bool { memory.count > 256 << 10 }
-  var holdsRemoval: Bool { headers.contains { $0.kind == .removal } }
 
   func reset() {
     length = 0
     textLength = 0
     given = nil
     removedThrough = 0
-    headers.removeAll(keepingCapacity: true)
+    holdsRemoval = false
+    records.removeAll(keepingCapacity: true)
     if memory.count > Self.keptLength { grow(to: 16 << 10) }
   }
 
@@ -80,13 +83,17 @@ final class Frame {
       kind: draft.kind, stamp: draft.stamp ?? 0, writeTime: draft.writeTime,
       origin: Origin(segment: SegmentID(creation: 0, random: 0), number: 0), key: draft.key,
       number: 0)
-    if draft.kind == .removal { removedThrough = max(removedThrough, header.stamp) }
+    if draft.kind == .removal {
+      holdsRemoval = true
+      removedThrough = max(removedThrough, header.stamp)
+    }
     header.objective = draft.objective.flatMap { $0.isFinite ? $0 : nil }
     header.iteration = draft.iteration
     header.runID = draft.runID
     header.producer = draft.producer
     header.label = draft.label
-    let start = length + header.length
+    let headerLength = header.length
+    let start = length + headerLength
     let room = start + PayloadEncoder.bound(payload.count).aligned(to: 8)
     if room > memory.count { grow(to: max(room, min(2 * memory.count, memory.count + (1 << 20)))) }
     let output = UnsafeMutableRawBufferPointer(rebasing: memory[start..<room])
@@ -96,34 +103,39 @@ final class Frame {
     header.storedLength = encoded.storedLength
     header.rawChecksum = encoded.rawChecksum
     header.storedChecksum = encoded.storedChecksum
-    length = start + encoded.storedLength.aligned(to: 8)
-    memory.zero(start + encoded.storedLength..<length)
-    textLength += header.length - RecordHeader.length(texts: 0)
-    headers.append(header)
+    let end = start + encoded.storedLength.aligned(to: 8)
+    memory.zero(start + encoded.storedLength..<end)
+    textLength += headerLength - RecordHeader.length(texts: 0)
+    records.append(
+      FoundRecord(header: header, offset: UInt64(length), length: UInt64(end - length)))
+    length = end
   }
 
   /// Gives every record its place and its stamp, from `stamp` on, and writes the headers.
   func finish(
     in segment: SegmentHeader, at offset: UInt64, number first: Int, stamp: UInt64,
     writeTime: UInt64, syncedBytes: UInt64
-  ) -> [FoundRecord] {
+  ) {
     given = (stamp, writeTime)
     var at = 0
-    return headers.enumerated().map { index, header in
-      var header = header
-      header.number = UInt32(first + index)
-      if header.stamp == 0 {
-        header.stamp = stamp + UInt64(index)
-        if header.kind != .accessMark { header.writeTime = writeTime }
+    records.withUnsafeMutableBufferPointer { records in
+      for index in records.indices {
+        let number = UInt32(first + index)
+        records[index].header.number = number
+        if records[index].header.stamp == 0 {
+          records[index].header.stamp = stamp + UInt64(index)
+          if records[index].header.kind != .accessMark {
+            records[index].header.writeTime = writeTime
+          }
+        }
+        records[index].header.origin = Origin(segment: segment.id, number: number)
+        records[index].header.syncedBytes = syncedBytes
+        records[index].offset = offset + UInt64(at)
+        let room = UnsafeMutableRawBufferPointer(rebasing: memory[at..<length])
+        records[index].header.encode(
+          to: room, offset: records[index].offset, salt: segment.salt)
+        at += Int(records[index].length)
       }
-      header.origin = Origin(segment: segment.id, number: header.number)
-      header.syncedBytes = syncedBytes
-      let place = offset + UInt64(at)
-      let room = UnsafeMutableRawBufferPointer(rebasing: memory[at..<length])
-      header.encode(to: room, offset: place, salt: segment.salt)
-      let record = FoundRecord(header: header, offset: place, length: UInt64(header.recordLength))
-      at += header.recordLength
-      return record
     }
   }
 

@@ -22,6 +22,9 @@ final class SegmentInspector {
 
   /// Damaged places of one segment that are told of one by one.
   private static let damageLimit = 10_000
+  // Places beyond those, and the worst that they mean.
+  private var untold = 0
+  private var worstUntold = Damage.Effect.nothingLost
 
   /// `progress` hears of the bytes of payloads that were read.
   init(
@@ -37,6 +40,7 @@ final class SegmentInspector {
   }
 
   func run() throws(StoreError) {
+    defer { noteUntold() }
     // The lock first: once it was seen to be free, nothing is added any more.
     let life = try life()
     let size = try StoreError.wrapping { () throws(FileError) in try file.size() }
@@ -188,11 +192,7 @@ final class SegmentInspector {
       note(gap.range.lowerBound, length, "damaged footer", effect: .nothingLost)
       return true
     }
-    // Their payloads are looked at for themselves.
-    for (header, offset) in place.spares {
-      let length = min(UInt64(header.recordLength), gap.range.upperBound - offset)
-      note(offset, length, gap.what + "; read by the footer", of: header, effect: .nothingLost)
-    }
+    // Of records that the footer knows each is told of with its payload.
     if place.spares.isEmpty {
       note(
         gap.range.lowerBound, length, gap.what,
@@ -216,17 +216,27 @@ final class SegmentInspector {
   }
 
   private func inspect(_ place: BadPlace, _ footer: Footer) throws(FileError) {
-    var end = place.gap.range.lowerBound
-    for spare in place.spares {
-      let recordEnd = spare.offset + UInt64(spare.header.recordLength)
+    guard !place.spares.isEmpty else { return }
+    let (what, gap) = (place.gap.what, place.gap.range)
+    var end = gap.lowerBound
+    for (header, offset) in place.spares {
+      let recordEnd = offset + UInt64(header.recordLength)
       // What overlaps would be read again and again.
-      guard spare.offset >= end, recordEnd <= place.gap.range.upperBound else {
-        noteFooter(footer, "names records that overlap at \(spare.offset)")
+      guard offset >= end, recordEnd <= gap.upperBound else {
+        noteFooter(footer, "names records that overlap at \(offset)")
         continue
       }
-      try inspect(spare.header, at: spare.offset)
+      if offset > end { note(end, offset - end, what, effect: .nothingLost) }
+      let told = damage.count + untold
+      try inspect(header, at: offset)
+      if damage.count + untold == told {
+        note(
+          offset, UInt64(header.recordLength), what + "; read by the footer", of: header,
+          effect: .nothingLost)
+      }
       end = recordEnd
     }
+    if end < gap.upperBound { note(end, gap.upperBound - end, what, effect: .nothingLost) }
   }
 
   private func life() throws(StoreError) -> SegmentLife {
@@ -290,16 +300,22 @@ final class SegmentInspector {
   // MARK: Notes
 
   private func note(_ found: Damage?) {
-    guard let found, damage.count <= Self.damageLimit else { return }
+    guard let found else { return }
     guard damage.count < Self.damageLimit else {
-      damage.append(
-        Damage(
-          segment: found.segment, offset: found.offset, length: 0,
-          what: "and more places, here and in others, that are not told one by one",
-          effect: .unknownLost))
+      untold += 1
+      if let effect = found.effect, effect.isWorse(than: worstUntold) { worstUntold = effect }
       return
     }
     damage.append(found)
+  }
+
+  private func noteUntold() {
+    guard untold > 0, let last = damage.last else { return }
+    damage.append(
+      Damage(
+        segment: last.segment, offset: last.offset + last.length, length: 0,
+        what: "and \(untold) more places, which are not told one by one",
+        effect: worstUntold))
   }
 
   /// Of what stands there is another copy.

@@ -10,8 +10,9 @@ final class SegmentWriter: @unchecked Sendable {
   let file: any File
   let header: SegmentHeader
   /// Where the next record begins.
-  private(set) var tail: UInt64
-  private(set) var footer = FooterBuilder()
+  @exclusivity(unchecked) private(set) var tail: UInt64
+  // Changed by nothing but an append, which the append lock keeps alone: see ``Index``.
+  @exclusivity(unchecked) private(set) var footer = FooterBuilder()
   /// Up to where records were accepted that nobody waits to see synced, bytes.
   var acceptedBytes: UInt64 = 0
   /// Up to where the file has been filled with zeros, or need not be.
@@ -103,7 +104,9 @@ final class SegmentWriter: @unchecked Sendable {
   /// Writes a frame of whole records behind the last one.
   func append(_ frame: UnsafeRawBufferPointer, _ records: [FoundRecord]) throws(FileError) {
     try file.write(frame, at: tail)
-    for record in records { footer.add(record.header, at: record.offset) }
+    records.withUnsafeBufferPointer { records in
+      for index in records.indices { footer.add(records[index].header, at: records[index].offset) }
+    }
     tail += UInt64(frame.count)
     written.store(tail, ordering: .releasing)
   }

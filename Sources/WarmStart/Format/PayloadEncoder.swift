@@ -23,15 +23,20 @@ package final class PayloadEncoder {
   // A sample must be long enough to show repetition and short against the payload.
   private static let sampleLength = 2048
   private static let smallest = 64
-  // The payloads of a fit are alike: what did best on one serves for so many after it, unless one of
-  // them shrinks less by an eighth.
-  private static let choiceLife = 15
+  // The payloads of a fit are alike: what did best on one serves for so many after it, for twice as many each time
+  // that it does best again, unless one of them shrinks less by an eighth.
+  // Even, so that of two fits in turns not always the same one chooses.
+  private static let shortestLife = 16
+  private static let longestLife = 128
   private static let tolerance = 1.125
 
   private struct Choice {
     var codec: Codec = .stored
     var ratio = 1.0
     var uses = 0
+    var life = shortestLife
+
+    var isOver: Bool { uses >= life }
   }
 
   // To wake a thread takes some 50 us; four blocks take a millisecond.
@@ -72,7 +77,7 @@ package final class PayloadEncoder {
   private func encodeAsBefore(
     _ payload: UnsafeRawBufferPointer, to output: UnsafeMutableRawBufferPointer
   ) -> (Codec, Int)? {
-    guard lastChoice.codec != .stored, lastChoice.uses < Self.choiceLife,
+    guard lastChoice.codec != .stored, !lastChoice.isOver,
       payload.count >= Self.smallest,
       let length = compress(payload, lastChoice.codec, to: output),
       Double(length) <= lastChoice.ratio * Self.tolerance * Double(payload.count)
@@ -84,11 +89,15 @@ package final class PayloadEncoder {
   private func encodeAnew(
     _ payload: UnsafeRawBufferPointer, to output: UnsafeMutableRawBufferPointer
   ) -> (Codec, Int)? {
+    let before = lastChoice
     lastChoice = Choice()
     guard let codec = choose(payload), let length = compress(payload, codec, to: output) else {
       return nil
     }
     lastChoice = Choice(codec: codec, ratio: Double(length) / Double(payload.count))
+    if before.isOver, before.codec == codec {
+      lastChoice.life = min(2 * before.life, Self.longestLife)
+    }
     return (codec, length)
   }
 

@@ -232,10 +232,9 @@ class Record(namedtuple("Record", "offset h stored_length kind codec raw_length 
         return data[self.offset + self.h:self.offset + self.h + self.stored_length]
 
     def payload(self):
-        stored = self.stored_payload(self.segment.data)
-        need(crc32c(stored) == self.stored_crc, "CRC of the stored payload")
-        raw = unpack(stored, self.codec, self.raw_length)
-        need(self.codec == 0 or crc32c(raw) == self.raw_crc, "CRC of the raw payload")
+        """What counts is the CRC of the raw payload; one over stored bytes that fails is damage all the same."""
+        raw = unpack(self.stored_payload(self.segment.data), self.codec, self.raw_length)
+        need(crc32c(raw) == self.raw_crc, "CRC of the raw payload")
         return raw
 
 
@@ -476,7 +475,7 @@ class Segment:
             self.records = self.footer.records
         else:
             end = self.trailer.F if self.trailer else self.end
-            self.take(list(replay(self.data, 128 + list_length(self.head.count), end, self.head.salt)))
+            self.take(list(replay(self.data, self.first, end, self.head.salt)))
 
     def read_head(self):
         copies = []
@@ -502,18 +501,22 @@ class Segment:
             self.flaws += self.footer.flaws
         except (Damage, LaterFormat) as damage:
             self.flaw(trailer.F, self.end - 128, f"footer: {damage}")
+            return
         # The trailer says of the header all that a replay needs, whether or not the copy in the footer passes.
         self.head = self.head or Head(trailer.salt, trailer.count)
 
     def read_list(self):
-        end = 128 + list_length(self.head.count)
+        self.first = end = 128 + list_length(self.head.count)
         self.replaced = self.footer.replaced if self.footer else ()
         try:
             replaced = read_list(self.data[128:end], self.head)
             need(not self.footer or replaced == self.replaced, "the copies differ")
             self.replaced = replaced
         except Damage as damage:
-            self.flaw(128, end, f"list of replaced segments: {damage}")
+            if self.footer or self.end <= 128:
+                self.flaw(128, end, f"list of replaced segments: {damage}")
+            else:
+                self.first = 128  # bytes without a record, like those that may follow
 
     def take(self, pieces):
         """Takes what a replay found. In a sealed segment nothing can be a torn place."""
@@ -547,6 +550,7 @@ class Segment:
             if record.kind >= OPTIONAL or record.offset in self.lost:
                 continue
             try:
+                need(crc32c(record.stored_payload(self.data)) == record.stored_crc, "CRC of the stored payload")
                 record.payload()
                 need(is_zero(self.data[record.offset + record.h + record.stored_length:record.end]), "zeros behind it")
             except Damage as damage:
@@ -560,7 +564,7 @@ class Segment:
         for piece in pieces:
             entry = entries.get(piece.offset)
             if piece.fault:
-                self.flaw(piece.offset, piece.end, piece.fault)
+                self.check_gap(piece, entries)
             elif piece.record and not entry:
                 self.flaw(piece.offset, piece.end, "not in the footer")
                 self.flaw(t.F, t.F + t.B, "footer: not all records")
@@ -569,6 +573,23 @@ class Segment:
         known = all(piece.record for piece in pieces)  # whether optional kinds count is not said
         if known and any(piece.record.number != i for i, piece in enumerate(pieces)):
             self.flaw(t.F, t.F + t.B, "numbers of the records")
+
+    def check_gap(self, gap, entries):
+        """Bytes that no header passes for: each record that the footer names there is a place, and what is between."""
+        end = gap.offset
+        for offset in sorted(offset for offset in entries if gap.offset <= offset < gap.end):
+            record = entries[offset]
+            if record.kind >= OPTIONAL:
+                continue
+            if offset < end or record.end > gap.end:
+                self.flaw(self.trailer.F, self.trailer.F + self.trailer.B, "footer: records overlap")
+                continue
+            if offset > end:
+                self.flaw(end, offset, gap.fault)
+            self.flaw(offset, record.end, gap.fault)
+            end = record.end
+        if end < gap.end:
+            self.flaw(end, gap.end, gap.fault)
 
 
 class Store:
