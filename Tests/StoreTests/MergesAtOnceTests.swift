@@ -51,7 +51,6 @@ import WarmStart
     private let arrived = Atomic<Int>(0)
     private let isComplete = DispatchSemaphore(value: 0)
 
-    /// Gives the number in which the thread came: 1 or 2; 0 for those that come later.
     /// `whenBoth` is called before the first goes on.
     func meet(whenBoth: () -> Void = {}) {
       switch arrived.add(1, ordering: .sequentiallyConsistent).newValue {
