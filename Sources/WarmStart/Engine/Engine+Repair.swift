@@ -57,10 +57,11 @@ extension Engine {
     for finding in findings where !finding.damage.isEmpty {
       let living = try livingKeys(in: finding.name.id)
       guard let compactor else {
-        salvaged.formUnion(living)
         report.left += finding.damage
         do throws(StoreError) {
-          if try canSetAside(finding) { report.quarantined.append(finding.name.description) }
+          guard try canSetAside(finding) else { continue }
+          report.quarantined.append(finding.name.description)
+          salvaged.formUnion(living)
         } catch { report.errors.append(error) }
         continue
       }

@@ -55,16 +55,18 @@ extension Merge {
       let record = Kept(
         offset: place.offset, headerLength: place.headerLength, storedLength: place.storedLength,
         key: key)
-      do throws(Copier.Failure) {
-        try copier.copy(record, to: nil)
-        compactor.engine.stateLock.withLock { compactor.engine.catalog.noteVerified(place) }
-      } catch {
+      do throws(Copier.Failure) { try copier.copy(record, to: nil) } catch {
         switch error {
         case .failed(let error): throw error
         case .damaged(let what):
-          damaged.append(DamagedRecord(place: place, key: key, what: what))
+          // Lookups give what comes out of it, whatever the stored bytes are.
+          guard copier.canRestore(record) else {
+            damaged.append(DamagedRecord(place: place, key: key, what: what))
+            continue
+          }
         }
       }
+      compactor.engine.stateLock.withLock { compactor.engine.catalog.noteVerified(place) }
     }
     return damaged
   }

@@ -70,7 +70,7 @@ final class SegmentInspector {
     }
     isTorn = !replay.torn.isEmpty
     recordCount = replay.records.count
-    let badPlaces = badPlaces(replay.damage, footer)
+    let badPlaces = badPlaces(replay, footer)
     // A file that was cut may have had more records.
     var hasAllRecords = try recordsEnd() < fileSize
     for place in badPlaces where try note(place, footer, header, end: end) { hasAllRecords = true }
@@ -169,12 +169,15 @@ final class SegmentInspector {
     var spares: [(header: RecordHeader, offset: UInt64)] = []
   }
 
-  private func badPlaces(_ damage: [ReplayGap], _ footer: Footer?) -> [BadPlace] {
+  private func badPlaces(_ replay: Replay<RecordExtent>, _ footer: Footer?) -> [BadPlace] {
+    let damage = replay.damage
     var places = damage.map { BadPlace(gap: $0) }
     guard let footer, !places.isEmpty else { return places }
+    // Of very many gaps the last has records between.
+    let found = damage.count < ReplayGap.limit ? [] : Set(replay.records.map(\.offset))
     for number in 0..<footer.count {
       guard let entry = footer.entry(number), let index = damage.index(of: entry.offset),
-        let header = try? footer.header(of: entry)
+        !found.contains(entry.offset), let header = try? footer.header(of: entry)
       else { continue }
       places[index].spares.append((header, entry.offset))
     }
@@ -313,7 +316,7 @@ final class SegmentInspector {
     guard untold > 0, let last = damage.last else { return }
     damage.append(
       Damage(
-        segment: last.segment, offset: last.offset + last.length, length: 0,
+        segment: last.segment, offset: max(fileSize, last.offset), length: 0,
         what: "and \(untold) more places, which are not told one by one",
         effect: worstUntold))
   }

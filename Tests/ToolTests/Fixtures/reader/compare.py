@@ -84,20 +84,9 @@ def differences(program, store):
     theirs = verdict(status, lines[-1], lines[-1]["damage"])
     status, lines = rows(read("check", store))
     ours = verdict(status, lines[-1], lines[:-1])
-    if theirs != ours and not beyond_the_page(lines[:-1]):
+    if theirs != ours:
         found.append(f"fsck\n    program {theirs}\n    reader  {ours}")
     return found
-
-
-def beyond_the_page(damage):
-    """Whether some segment has more damaged than the page says what to make of."""
-    flaws = {}
-    for place in damage:
-        flaws.setdefault(place["segment"], []).append(place["what"].split(":")[0])
-    for what in flaws.values():
-        if what.count("segment header") == 2 and any("list" in each or "footer" in each for each in what):
-            return True
-    return False
 
 
 def damage(store, chance):

@@ -502,7 +502,7 @@ class Segment:
         except (Damage, LaterFormat) as damage:
             self.flaw(trailer.F, self.end - 128, f"footer: {damage}")
             return
-        # The trailer says of the header all that a replay needs, whether or not the copy in the footer passes.
+        # With an intact footer the trailer says of the header all that is needed.
         self.head = self.head or Head(trailer.salt, trailer.count)
 
     def read_list(self):
