@@ -130,6 +130,25 @@ enum Payloads {
     #expect(encode(Payloads.walk(4096)).0.storedLength < 32_768 * 8 / 10)
   }
 
+  /// What did best for long gives way at once to what it does not shrink, and in time to what does better.
+  @Test func aPayloadOfAnotherKindGetsItsOwnCodecHoweverLongThereWasAnother() {
+    let encoder = PayloadEncoder()
+    func codec(_ payload: [UInt8]) -> Codec {
+      var output = [UInt8](repeating: 0, count: PayloadEncoder.bound(payload.count))
+      return payload.withUnsafeBytes { payload in
+        output.withUnsafeMutableBytes { encoder.encode(payload, to: $0).codec }
+      }
+    }
+    let (sparse, walk) = (Payloads.sparse(512), Payloads.walk(512))
+    for _ in 0..<600 { #expect(codec(sparse) == .lz4) }
+    #expect(codec(walk) == .shuffledLZ4)
+    for _ in 0..<600 { #expect(codec(walk) == .shuffledLZ4) }
+    #expect(codec(Payloads.noise(4096)) == .stored)
+    for _ in 0..<600 { #expect(codec(walk) == .shuffledLZ4) }
+    let codecs = (0..<150).map { _ in codec(sparse) }
+    #expect(codecs.last == .lz4)
+  }
+
   @Test func aPayloadThatBeginsWithZerosIsStillJudgedByItsMiddle() {
     let payload = [UInt8](repeating: 0, count: 1000) + Payloads.noise(100_000)
     #expect(encode(payload).0.codec == .stored)

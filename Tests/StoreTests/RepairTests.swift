@@ -284,6 +284,9 @@ import WarmStart
     bytes[try #require(bytes.firstRange(of: noise(1, count: 400))).lowerBound] ^= 1
     write(bytes, to: "\(bench.path)/\(log)")
     let before = everything(in: bench.path)
+    let reader = try bench.open(.readOnly)
+    let forecast = try withExtendedLifetime(reader) { try reader.engine().repair(isDryRun: true) }
+    #expect(forecast.left.count == 1 && forecast.quarantined.isEmpty && forecast.salvaged.isEmpty)
     let report = try repair(bench)
     #expect(report.left.count == 1 && report.quarantined.isEmpty)
     #expect(everything(in: bench.path).filter { $0.key != "compaction.lock" } == before)

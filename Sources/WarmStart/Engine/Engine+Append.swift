@@ -249,14 +249,9 @@ extension Engine {
     }
     stateLock.withLock {
       guard let segment = catalog.own else { return }
-      frame.records.withUnsafeBufferPointer { records in
-        guard var record = records.baseAddress else { return }
-        for _ in records {
-          let header = record.pointee.header
-          catalog.take(header, at: record.pointee.offset, in: segment)
-          segment.count(header)
-          record += 1
-        }
+      for record in frame.records {
+        catalog.take(record.header, at: record.offset, in: segment)
+        segment.count(record.header)
       }
       segment.tail = writer.tail
       segment.syncedBytes = writer.syncedBytes

@@ -104,9 +104,7 @@ final class SegmentWriter: @unchecked Sendable {
   /// Writes a frame of whole records behind the last one.
   func append(_ frame: UnsafeRawBufferPointer, _ records: [FoundRecord]) throws(FileError) {
     try file.write(frame, at: tail)
-    records.withUnsafeBufferPointer { records in
-      for index in records.indices { footer.add(records[index].header, at: records[index].offset) }
-    }
+    for record in records { footer.add(record.header, at: record.offset) }
     tail += UInt64(frame.count)
     written.store(tail, ordering: .releasing)
   }
