@@ -84,7 +84,7 @@ let package = Package(
       name: "SimulationTests", dependencies: ["Simulation", "WarmStart", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
-      name: "EngineTests", dependencies: ["WarmStart", "CWarmStart", "TestSupport"],
+      name: "EngineTests", dependencies: ["WarmStart", "CLZ4", "CWarmStart", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "StoreTests",

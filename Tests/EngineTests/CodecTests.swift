@@ -79,7 +79,10 @@ enum Payloads {
     ) throws(ThreadError) -> any RunningThread { throw ThreadError(errno: EAGAIN) }
   }
 
-  @Test(arguments: [786_433, 1_000_003, 1_048_576, 1_048_577, 5_000_008])
+  @Test(arguments: [
+    131_072, 200_005, 262_143, 262_144, 262_145, 270_001, 600_000, 786_432, 786_433, 1_000_003, 1_048_576,
+    1_048_577, 5_000_008,
+  ])
   func twoThreadsMakeTheSameOfALongPayloadAsOne(_ length: Int) throws {
     let half = length / 2 / 8
     for payload in [
@@ -90,6 +93,7 @@ enum Payloads {
       [UInt8](repeating: 0, count: half * 8) + Payloads.noise(length - half * 8),
     ] {
       let (encoded, stored) = encode(payload)
+      #expect(stored.count <= length)
       for threads in [POSIXThreads(), NoThreads()] as [any Threads] {
         let assistant = Assistant(threads)
         // Again and again with the same thread, and once it has ended.
@@ -101,6 +105,25 @@ enum Payloads {
         }
       }
       #expect(try decode(stored, encoded.codec, length: length) == payload)
+    }
+  }
+
+  /// Where a payload shrinks in one half only, or the halves' literals meet, neither costs what was saved.
+  @Test(arguments: [131_072, 262_144, 500_000])
+  func whatTwoThreadsMakeIsHardlyLongerThanWhatOneMakes(_ length: Int) {
+    let half = length / 16 * 8
+    for payload in [
+      Array(Payloads.sparse(length / 8 + 1)[..<length]), [UInt8](repeating: 3, count: length),
+      Payloads.noise(half) + [UInt8](repeating: 0, count: length - half),
+      [UInt8](repeating: 0, count: half) + Payloads.noise(length - half),
+      [UInt8](repeating: 1, count: half - 600) + Payloads.noise(1200)
+        + [UInt8](repeating: 2, count: length - half - 600),
+    ] {
+      // A block of less than that goes to one thread: what was there before two took part.
+      let whole = stride(from: 0, to: length, by: 65_536).reduce(0) { sum, start in
+        sum + encode(Array(payload[start..<min(start + 65_536, length)])).1.count
+      }
+      #expect(encode(payload).1.count <= whole + whole / 100 + 64)
     }
   }
 

@@ -39,7 +39,9 @@ package final class PayloadEncoder {
     var isOver: Bool { uses >= life }
   }
 
-  // To wake a thread takes some 50 us; four blocks take a millisecond.
+  // To wake a thread takes some 50 us, as long as LZ4 takes for 20 KiB.
+  private static let lengthForTwo = 128 << 10
+  // So many have enough blocks for each of two threads; of fewer each block is halved.
   private static let blocksForTwo = 4
 
   /// With an assistant long payloads are compressed on two threads, the caller's and its.
@@ -124,16 +126,13 @@ package final class PayloadEncoder {
   ) -> Int? {
     let blocks = (payload.count + Codec.blockLength - 1) / Codec.blockLength
     let length: Int?
-    switch blocks {
-    case 1:
-      let room = UnsafeMutableRawBufferPointer(
-        rebasing: output[..<min(payload.count, output.count)])
-      length = block.compress(payload, codec, to: room)
-    case Self.blocksForTwo... where assistant != nil:
+    if payload.count < Self.lengthForTwo {
+      length = block.compress(
+        payload, codec, to: UnsafeMutableRawBufferPointer(rebasing: output[..<payload.count]))
+    } else if blocks < Self.blocksForTwo {
+      length = compressHalves(payload, codec, blocks, to: output)
+    } else {
       length = compressByTwo(payload, codec, blocks, to: output)
-    default:
-      let part = BlockPart(blocks: 0..<blocks, payload: payload, codec: codec, output: output)
-      length = 4 * blocks + part.compress(with: block, at: 4 * blocks)
     }
     let limit = payload.count - payload.count / 16
     return length.flatMap { $0 <= limit ? $0 : nil }
@@ -150,104 +149,61 @@ package final class PayloadEncoder {
     let table = 4 * blocks
     // Behind the most that the first can take.
     let secondStart = table + middle * Codec.blockLength
-    let other = otherBlock ?? BlockEncoder()
-    otherBlock = other
-    let lengthOfSecond = Result()
-    let work: @Sendable () -> Void = {
-      lengthOfSecond.value = second.compress(with: other, at: secondStart)
-    }
+    let other = other()
+    let lengthOfSecond = Result(0)
     var end = table
-    assistant?.share(work) { end += first.compress(with: block, at: table) }
+    share(
+      { lengthOfSecond.value = second.compress(with: other, at: secondStart) },
+      { end += first.compress(with: block, at: table) })
     output.baseAddress!.advanced(by: end).copyMemory(
       from: output.baseAddress!.advanced(by: secondStart), byteCount: lengthOfSecond.value)
     return end + lengthOfSecond.value
   }
 
+  /// Each of two threads takes one half of every block.
+  private func compressHalves(
+    _ payload: UnsafeRawBufferPointer, _ codec: Codec, _ blocks: Int,
+    to output: UnsafeMutableRawBufferPointer
+  ) -> Int? {
+    let table = blocks == 1 ? 0 : 4 * blocks
+    let parts = (0..<blocks).map { index in
+      let start = index * Codec.blockLength
+      let end = min(start + Codec.blockLength, payload.count)
+      return HalvedBlock(
+        block: UnsafeRawBufferPointer(rebasing: payload[start..<end]), codec: codec,
+        room: UnsafeMutableRawBufferPointer(rebasing: output[table + start..<table + end]))
+    }
+    let other = other()
+    let seconds = Result<[Int?]>([])
+    var firsts: [Int?] = []
+    share(
+      { seconds.value = parts.map { $0.compressSecond(with: other) } },
+      { firsts = parts.map { $0.compressFirst(with: block) } })
+    var end = table
+    for (index, part) in parts.enumerated() {
+      let length = part.join(firsts[index], seconds.value[index], with: block)
+      if blocks == 1 { return length }
+      end = part.place(length, index, at: end, of: output)
+    }
+    return end
+  }
+
+  private func share(_ theirs: @escaping @Sendable () -> Void, _ ours: () -> Void) {
+    if let assistant { return assistant.share(theirs, ours) }
+    ours()
+    theirs()
+  }
+
+  /// What a second thread works with.
+  private func other() -> BlockEncoder {
+    let other = otherBlock ?? BlockEncoder()
+    otherBlock = other
+    return other
+  }
+
   /// Written by the one thread before the other knows that it is done.
-  private final class Result: @unchecked Sendable { var value = 0 }
-}
-
-/// Some of the blocks of a payload, for one thread; no other writes to what it writes to.
-private struct BlockPart: @unchecked Sendable {
-  let blocks: Range<Int>
-  let payload: UnsafeRawBufferPointer
-  let codec: Codec
-  let output: UnsafeMutableRawBufferPointer
-
-  /// Puts the blocks to `start` of the output and on, and their lengths into its table. Gives how many bytes
-  /// they take: not more than the raw ones.
-  func compress(with encoder: BlockEncoder, at start: Int) -> Int {
-    var at = start
-    for index in blocks {
-      let first = index * Codec.blockLength
-      let end = min(first + Codec.blockLength, payload.count)
-      let block = UnsafeRawBufferPointer(rebasing: payload[first..<end])
-      let room = UnsafeMutableRawBufferPointer(rebasing: output[at..<at + block.count])
-      if let length = encoder.compress(block, codec, to: room), length < block.count {
-        output.put(UInt32(length), at: 4 * index)
-        at += length
-      } else {
-        room.copyMemory(from: block)
-        output.put(UInt32(block.count) | Codec.storedBlock, at: 4 * index)
-        at += block.count
-      }
-    }
-    return at - start
-  }
-}
-
-/// Compresses blocks; for one thread at a time.
-private final class BlockEncoder: @unchecked Sendable {
-  private let state = UnsafeMutableRawPointer.allocate(
-    byteCount: Int(LZ4_sizeofState()), alignment: 16)
-  private let shortStream = LZ4_createStream()
-  private var shuffled: [UInt8] = []
-
-  // To clear the table takes as long as to compress some hundred bytes; a stream need not, but takes longer
-  // for each byte.
-  private static let short = 1024
-
-  deinit {
-    state.deallocate()
-    LZ4_freeStream(shortStream)
-  }
-
-  /// The stored length; nil if it does not fit into `output`.
-  func compress(
-    _ block: UnsafeRawBufferPointer, _ codec: Codec, to output: UnsafeMutableRawBufferPointer
-  ) -> Int? {
-    codec == .lz4
-      ? compress(block, to: output) : withShuffled(block) { compress($0, to: output) }
-  }
-
-  private func compress(
-    _ block: UnsafeRawBufferPointer, to output: UnsafeMutableRawBufferPointer
-  ) -> Int? {
-    let source = block.baseAddress!.assumingMemoryBound(to: CChar.self)
-    let target = output.baseAddress!.assumingMemoryBound(to: CChar.self)
-    let (count, room) = (CInt(block.count), CInt(output.count))
-    let length: CInt
-    if block.count <= Self.short, let shortStream {
-      LZ4_resetStream_fast(shortStream)
-      length = LZ4_compress_fast_continue(shortStream, source, target, count, room, 1)
-      // What is left behind by a failure is not to be used.
-      if length <= 0 { LZ4_initStream(shortStream, MemoryLayout<LZ4_stream_t>.size) }
-    } else {
-      length = LZ4_compress_fast_extState(state, source, target, count, room, 1)
-    }
-    return length > 0 ? Int(length) : nil
-  }
-
-  func withShuffled<Result>(
-    _ block: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result
-  ) -> Result {
-    if shuffled.count < block.count {
-      shuffled = Array(repeating: 0, count: block.count.aligned(to: 4096))
-    }
-    return shuffled.withUnsafeMutableBytes { buffer in
-      let target = UnsafeMutableRawBufferPointer(rebasing: buffer[..<block.count])
-      Shuffle.forward(block, to: target)
-      return body(UnsafeRawBufferPointer(target))
-    }
+  private final class Result<Value>: @unchecked Sendable {
+    var value: Value
+    init(_ value: Value) { self.value = value }
   }
 }
