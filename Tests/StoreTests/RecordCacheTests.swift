@@ -52,6 +52,34 @@ import WarmStart
     #expect(read[0] == 0)
   }
 
+  /// Keys that are asked for once each push nothing out; one that is asked for again soon comes in.
+  @Test func whatIsAskedForOnceTakesNoRoomFromOthers() throws {
+    let writer = try bench.open()
+    for number in 0..<1000 { try writer.save(noise(number, count: 256), for: key(number)) }
+    try writer.close()
+    var host = bench.host()
+    host.files = files
+    // Room for a tenth of them.
+    let store = try bench.open(host: host) { $0.cacheMemory = 100 * 760 }
+    func bytesRead(_ number: Int) throws -> Int {
+      let before = files.bytesRead
+      #expect(try store.lookup(key(number))?.payload == noise(number, count: 256))
+      return files.bytesRead - before
+    }
+    for number in 0..<90 { _ = try bytesRead(number) }
+    for number in 200..<1000 { #expect(try bytesRead(number) > 0) }
+    #expect(try (0..<90).filter { try bytesRead($0) > 0 }.count <= 2)
+    for number in 500..<520 { for _ in 0..<2 { _ = try bytesRead(number) } }
+    #expect(try (500..<520).filter { try bytesRead($0) > 0 }.isEmpty)
+    // And again and again, so that what comes in goes out where it should.
+    for round in 0..<30 {
+      for number in stride(from: round, to: 1000, by: 7) {
+        for _ in 0..<2 { _ = try bytesRead(number) }
+        #expect(try bytesRead(number) == 0)
+      }
+    }
+  }
+
   @Test func manySmallEntriesFit() throws {
     let writer = try bench.open()
     for number in 0..<500 { try writer.save(noise(number, count: 256), for: key(number)) }

@@ -72,7 +72,11 @@ final class Copier {
     else { throw .damaged("record of another key") }
     let payload: [UInt8]
     do throws(SegmentReader.RecordFailure) {
-      payload = try SegmentReader.payload(bytes, from: record.headerLength, header)
+      payload = try bytes.withUnsafeBufferPointer { all throws(SegmentReader.RecordFailure) in
+        let all = UnsafeRawBufferPointer(all)
+        return try SegmentReader.payload(
+          UnsafeRawBufferPointer(rebasing: all[record.headerLength...]), header)
+      }
     } catch { throw .damaged("payload checksum") }
     header.codec = .stored
     header.storedLength = payload.count

@@ -23,13 +23,16 @@ extension Engine {
   package func lookup(
     _ key: Fingerprint, _ question: Question, countsAsUse: Bool
   ) throws(StoreError) -> Answer? {
-    try lookup(key, countsAsUse: countsAsUse) { places in pick(places, question) }
+    try lookup(key, countsAsUse: countsAsUse) { row in
+      // Where one entry fills all slots, as mostly, it answers whatever is asked.
+      catalog.index.onlyPlace(row: row) ?? pick(catalog.index.places(row: row), question)
+    }
   }
 
-  /// The same, of the entry that `pick`, which is called with the state lock held, chooses among those
-  /// that fill a slot.
+  /// The same, of the entry that `pick` chooses among those that fill a slot of a row of the index; it is called with
+  /// the state lock held.
   func lookup(
-    _ key: Fingerprint, countsAsUse: Bool, _ pick: ([SlottedPlace]) -> SlottedPlace?
+    _ key: Fingerprint, countsAsUse: Bool, _ pick: (_ row: Int) -> SlottedPlace?
   ) throws(StoreError) -> Answer? {
     var stale = 0
     while true {
@@ -41,7 +44,7 @@ extension Engine {
       case .disk(let segment): onDisk = segment
       }
       do throws(SegmentReader.RecordFailure) {
-        let record = try read(place, in: onDisk, key: key)
+        let record = try read(place, in: onDisk, key: key, sharing: chosen.texts)
         if chosen.isLasting {
           stateLock.withLock { recordCache.insert(record, at: Catalog.Spot(place)) }
         }
@@ -75,6 +78,8 @@ extension Engine {
     var source: Source
     /// Whether it is on stable storage, so that no failing disk takes it back.
     var isLasting: Bool
+    /// What a record that is read now may share.
+    var texts: RecordTexts
 
     enum Source {
       case memory(ReadRecord)
@@ -83,7 +88,7 @@ extension Engine {
   }
 
   private func choose(
-    _ key: Fingerprint, countsAsUse: Bool, _ pick: ([SlottedPlace]) -> SlottedPlace?
+    _ key: Fingerprint, countsAsUse: Bool, _ pick: (_ row: Int) -> SlottedPlace?
   ) throws(StoreError) -> Chosen? {
     // Before the lock, so that mostly no thread waits for the system call of another. If it fails, the refresh
     // tells why.
@@ -91,20 +96,22 @@ extension Engine {
     return try stateLock.withLock { () throws(StoreError) -> Chosen? in
       try catalog.untilPresent(look: look) { catalog throws(Catalog.Interruption) -> Chosen? in
         try catalog.requireSettled(key)
-        let now = host.wallClock()
+        let now = look?.wall ?? host.wallClock()
         guard let row = catalog.index.row(ofKnown: key) else { return nil }
         let use = catalog.index.lastUse(row: row)
         guard !catalog.isExpired(use, at: now),
-          let place = pick(catalog.index.places(row: row)),
+          let place = pick(row),
           let segment = catalog.segment(place.place.segment)
         else { return nil }
         if countsAsUse { noteUse(key, row, use, at: now) }
         if let record = recordCache.record(at: Catalog.Spot(place.place)) {
-          return Chosen(place: place, source: .memory(record), isLasting: true)
+          return Chosen(
+            place: place, source: .memory(record), isLasting: true, texts: RecordTexts())
         }
         let open = OpenSegment(segment, file: try catalog.file(of: segment))
         return Chosen(
-          place: place, source: .disk(open), isLasting: segment.isLasting(place.place))
+          place: place, source: .disk(open), isLasting: segment.isLasting(place.place),
+          texts: recordCache.texts)
       }
     }
   }
@@ -128,13 +135,13 @@ extension Engine {
   }
 
   private func read(
-    _ place: Place, in segment: OpenSegment, key: Fingerprint
+    _ place: Place, in segment: OpenSegment, key: Fingerprint, sharing texts: RecordTexts
   ) throws(SegmentReader.RecordFailure) -> ReadRecord {
     let reader = segment.reader
     var usedSpare = false
     let record = try reader.record(
       at: place.offset, headerLength: place.headerLength, storedLength: place.storedLength,
-      salt: segment.header.salt, payloadLimit: options.payloadLimit
+      salt: segment.header.salt, payloadLimit: options.payloadLimit, sharing: texts
     ) { () throws(StoreError) in
       usedSpare = true
       return segment.isSealed ? try reader.spareHeader(at: place.offset, key: key) : nil

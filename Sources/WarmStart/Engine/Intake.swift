@@ -107,8 +107,8 @@ extension Engine {
   ) throws(StoreError) -> Bool {
     var others: [Place] = []
     while true {
-      let answer = try lookup(key, countsAsUse: false) { places in
-        places.first { candidate in
+      let answer = try lookup(key, countsAsUse: false) { row in
+        catalog.index.places(row: row).first { candidate in
           candidate.place.stamp == stamp
             && !others.contains { $0.isSameRecord(as: candidate.place) }
         }

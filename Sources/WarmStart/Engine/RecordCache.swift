@@ -4,17 +4,24 @@
 /// process ever has its place; so one that is here is right for as long as the index names it. What a failing
 /// disk may still take back must not be put here. Not for several threads.
 ///
-/// Second chance: F. J. Corbató, "A paging experiment with the Multics system", 1969.
+/// Once it is full, a record goes in only if it was asked for before, not long ago: keys that are asked for at random,
+/// of many more than there is room for, push nothing out, and cost nothing.
+///
+/// Second chance: F. J. Corbató, "A paging experiment with the Multics system", 1969. Admission by a memory of what was
+/// asked for: G. Einziger, R. Friedman and B. Manes, "TinyLFU: a highly efficient cache admission policy", 2017, of
+/// which this is the "doorkeeper".
 struct RecordCache {
   private let limit: Int
-  private var numbers: [Catalog.Spot: Int] = [:]
+  // By the hash of the place, with linear probing: the number of the slot and one more; 0 is empty. A power of two.
+  private var table: [UInt32] = []
   private var slots: [Slot] = []
   private var free: [Int] = []
   private var hand = 0
   private var bytes = 0
-  /// The texts of the record before: a run writes many.
-  private var runID = ""
-  private var producer = ""
+  // Places that were asked for and are not here: by their hash its other half, of the last one that had the hash.
+  private var asked: [UInt32] = []
+  /// The texts of the record that went in last, or was refused last: a run writes many.
+  private(set) var texts = RecordTexts()
 
   private struct Slot {
     var spot: Catalog.Spot
@@ -29,45 +36,48 @@ struct RecordCache {
 
   /// The record at the place, if it is here.
   mutating func record(at spot: Catalog.Spot) -> ReadRecord? {
-    guard !numbers.isEmpty, let number = numbers[spot] else { return nil }
+    guard let number = number(of: spot) else { return nil }
     slots[number].wasUsed = true
     return slots[number].record
   }
 
   /// Keeps a record, and gives up others for it. One that would take more than a quarter of the room is not kept.
   mutating func insert(_ record: ReadRecord, at spot: Catalog.Spot) {
-    guard limit > 0, numbers[spot] == nil else { return }
     let header = record.header
-    let isOfSameRun = header.runID.hasSameBytes(as: runID)
-    let isOfSameProducer = header.producer.hasSameBytes(as: producer)
+    let isOfSameRun = header.runID.hasSameBytes(as: texts.runID)
+    let isOfSameProducer = header.producer.hasSameBytes(as: texts.producer)
     let shared =
-      (isOfSameRun ? Self.bytes(ofText: runID) : 0)
-      + (isOfSameProducer ? Self.bytes(ofText: producer) : 0)
-    let texts =
+      (isOfSameRun ? Self.bytes(ofText: header.runID) : 0)
+      + (isOfSameProducer ? Self.bytes(ofText: header.producer) : 0)
+    if !isOfSameRun || !isOfSameProducer {
+      texts = RecordTexts(header)
+    }
+    let all =
       Self.bytes(ofText: header.runID) + Self.bytes(ofText: header.producer)
       + Self.bytes(ofText: header.label)
-    let cost = Self.overhead + Self.bytes(ofArray: record.payload.count) + texts - shared
+    let cost = Self.overhead + Self.bytes(ofArray: record.payload.count) + all - shared
     guard cost <= limit / 4 else { return }
-    if !isOfSameRun { runID = header.runID }
-    if !isOfSameProducer { producer = header.producer }
-    let record = shared > 0 ? ReadRecord(record, runID: runID, producer: producer) : record
+    if bytes + cost > limit, !wasAskedFor(spot) { return }
+    guard number(of: spot) == nil else { return }
     while bytes + cost > limit { giveUpOne() }
     bytes += cost
     let slot = Slot(spot: spot, record: record, cost: cost)
     if let number = free.popLast() {
       slots[number] = slot
-      numbers[spot] = number
+      enter(number)
     } else {
-      numbers[spot] = slots.count
       slots.append(slot)
+      if 4 * slots.count > 3 * table.count { growTable() } else { enter(slots.count - 1) }
     }
   }
 
-  /// What a record takes beside its payload and its texts: the object, its slot, and its share of a dictionary that
-  /// is three quarters to three eighths full; bytes.
+  // MARK: What it takes
+
+  /// What a record takes beside its payload and its texts: the object, its slot, its share of a table that is three
+  /// quarters to three eighths full, and that of what is remembered of others; bytes.
   private static let overhead =
     bytes(ofBlock: 16 + MemoryLayout<RecordHeader>.stride + 8) + MemoryLayout<Slot>.stride
-    + 2 * (MemoryLayout<Catalog.Spot>.stride + 8)
+    + 3 * MemoryLayout<UInt32>.stride
 
   /// Of an array or a long text, which begin with 32 bytes of their own.
   private static func bytes(ofArray count: Int) -> Int { bytes(ofBlock: 32 + count) }
@@ -78,6 +88,23 @@ struct RecordCache {
   /// As malloc gives them out.
   private static func bytes(ofBlock count: Int) -> Int { (count + 8).aligned(to: 16) }
 
+  // MARK: Who may come in, and who goes
+
+  /// Whether the place was asked for before, not longer ago than about as many others as there are slots. Notes that
+  /// it was.
+  private mutating func wasAskedFor(_ spot: Catalog.Spot) -> Bool {
+    if 2 * asked.count <= slots.count {
+      var size = 16
+      while 2 * size <= slots.count { size *= 2 }
+      asked = Array(repeating: 0, count: size)
+    }
+    let hash = Self.hash(spot)
+    let at = Int(truncatingIfNeeded: hash) & (asked.count - 1)
+    let rest = UInt32(truncatingIfNeeded: hash >> 32)
+    defer { asked[at] = rest }
+    return asked[at] == rest
+  }
+
   private mutating func giveUpOne() {
     while true {
       hand = hand + 1 < slots.count ? hand + 1 : 0
@@ -87,10 +114,59 @@ struct RecordCache {
         continue
       }
       bytes -= slots[hand].cost
-      numbers[slots[hand].spot] = nil
+      remove(hand)
       slots[hand].record = nil
       free.append(hand)
       return
     }
+  }
+
+  // MARK: The table
+
+  // Places are where records happen to be, and a record that two places fight over costs a read, no more: the hash
+  // need not be hard to foresee.
+  private static func hash(_ spot: Catalog.Spot) -> UInt64 {
+    let product = (spot.offset / 8 ^ UInt64(spot.segment) << 32)
+      .multipliedFullWidth(by: 0x9e37_79b9_7f4a_7c15)
+    return product.high ^ product.low
+  }
+
+  private func number(of spot: Catalog.Spot) -> Int? {
+    guard !table.isEmpty else { return nil }
+    var at = Int(truncatingIfNeeded: Self.hash(spot)) & (table.count - 1)
+    while table[at] != 0 {
+      let number = Int(table[at]) - 1
+      if slots[number].spot == spot { return number }
+      at = (at + 1) & (table.count - 1)
+    }
+    return nil
+  }
+
+  private mutating func enter(_ number: Int) {
+    var at = Int(truncatingIfNeeded: Self.hash(slots[number].spot)) & (table.count - 1)
+    while table[at] != 0 { at = (at + 1) & (table.count - 1) }
+    table[at] = UInt32(number + 1)
+  }
+
+  private mutating func growTable() {
+    table = Array(repeating: 0, count: max(16, 2 * table.count))
+    for number in slots.indices where slots[number].record != nil { enter(number) }
+  }
+
+  /// Takes a slot out, and moves up those behind it that would not be found any more.
+  private mutating func remove(_ number: Int) {
+    let mask = table.count - 1
+    var hole = Int(truncatingIfNeeded: Self.hash(slots[number].spot)) & mask
+    while table[hole] != UInt32(number + 1) { hole = (hole + 1) & mask }
+    var at = (hole + 1) & mask
+    while table[at] != 0 {
+      let home = Int(truncatingIfNeeded: Self.hash(slots[Int(table[at]) - 1].spot)) & mask
+      if (at - home) & mask >= (at - hole) & mask {
+        table[hole] = table[at]
+        hole = at
+      }
+      at = (at + 1) & mask
+    }
+    table[hole] = 0
   }
 }

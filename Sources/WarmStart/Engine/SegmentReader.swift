@@ -137,15 +137,6 @@ package final class ReadRecord: Sendable {
     self.header = header
     self.payload = payload
   }
-
-  /// The same record, with texts that share their memory with those of others.
-  init(_ record: ReadRecord, runID: String, producer: String) {
-    var header = record.header
-    header.runID = runID
-    header.producer = producer
-    self.header = header
-    payload = record.payload
-  }
 }
 
 extension SegmentReader {
@@ -161,21 +152,40 @@ extension SegmentReader {
   }
 
   /// The record at `offset`, whose lengths are known. `spare` gives the copy of the header that the
-  /// footer has, and is asked only if the one in place is damaged.
+  /// footer has, and is asked only if the one in place is damaged. Texts that are the same as those `known` share
+  /// their memory.
   func record(
     at offset: UInt64, headerLength: Int, storedLength: Int, salt: UInt64, payloadLimit: Int,
-    spare: () throws(StoreError) -> RecordHeader?
+    sharing known: RecordTexts = RecordTexts(), spare: () throws(StoreError) -> RecordHeader?
   ) throws(RecordFailure) -> ReadRecord {
     guard storedLength <= payloadLimit else { throw .overLimit(storedLength) }
-    let bytes: [UInt8]
-    do throws(FileError) {
-      bytes = try file.read(headerLength + storedLength, at: offset) ?? []
-    } catch { throw .file(error) }
-    guard !bytes.isEmpty else { throw .damaged("the file ends within the record") }
+    let length = headerLength + storedLength
+    // A short one is read to the stack.
+    let result = withUnsafeTemporaryAllocation(byteCount: length, alignment: 16) { bytes in
+      do throws(RecordFailure) {
+        let got: Int
+        do throws(FileError) { got = try file.read(into: bytes, at: offset) } catch {
+          throw .file(error)
+        }
+        guard got == length else { throw .damaged("the file ends within the record") }
+        return Result<ReadRecord, RecordFailure>.success(
+          try record(
+            from: UnsafeRawBufferPointer(bytes), at: offset, headerLength: headerLength, salt: salt,
+            payloadLimit: payloadLimit, sharing: known, spare: spare))
+      } catch { return .failure(error) }
+    }
+    return try result.get()
+  }
+
+  private func record(
+    from bytes: UnsafeRawBufferPointer, at offset: UInt64, headerLength: Int, salt: UInt64,
+    payloadLimit: Int, sharing known: RecordTexts, spare: () throws(StoreError) -> RecordHeader?
+  ) throws(RecordFailure) -> ReadRecord {
+    let stored = UnsafeRawBufferPointer(rebasing: bytes[headerLength...])
     let header: RecordHeader
     do throws(FormatError) {
-      header = try RecordHeader.decode(
-        bytes.span.bytes.extracting(0..<headerLength), offset: offset, salt: salt)
+      let head = UnsafeRawBufferPointer(rebasing: bytes[..<headerLength])
+      header = try RecordHeader.decode(head.bytes, offset: offset, salt: salt, sharing: known)
     } catch {
       let copy: RecordHeader?
       do throws(StoreError) { copy = try spare() } catch {
@@ -186,43 +196,36 @@ extension SegmentReader {
       guard let copy else { throw .damaged("record header") }
       header = copy
     }
-    guard header.storedLength == storedLength else { throw .damaged("record header of another") }
+    guard header.storedLength == stored.count else { throw .damaged("record header of another") }
     guard header.rawLength <= payloadLimit else { throw .overLimit(header.rawLength) }
-    let payload = try Self.payload(bytes, from: headerLength, header)
-    return ReadRecord(header: header, payload: payload)
+    return ReadRecord(header: header, payload: try Self.payload(stored, header))
   }
 
   /// Whether it is the stored bytes that are to blame for a payload that cannot be restored.
   private static func blame(
-    _ failure: RecordFailure, on bytes: [UInt8], from start: Int, _ header: RecordHeader
+    _ failure: RecordFailure, on stored: UnsafeRawBufferPointer, _ header: RecordHeader
   ) -> RecordFailure {
     guard case .damaged(let what) = failure else { return failure }
-    let stored = bytes.withUnsafeBytes { all in
-      CRC32C.of(UnsafeRawBufferPointer(rebasing: all[start..<start + header.storedLength]))
-    }
-    return stored == header.storedChecksum ? .unfaithful(what) : failure
+    return CRC32C.of(stored) == header.storedChecksum ? .unfaithful(what) : failure
   }
 
-  /// Restores the payload that follows a header and holds it against its checksum.
+  /// Restores the payload that a header belongs to, from its stored bytes, and holds it against its checksum.
   static func payload(
-    _ bytes: [UInt8], from start: Int, _ header: RecordHeader
+    _ stored: UnsafeRawBufferPointer, _ header: RecordHeader
   ) throws(RecordFailure) -> [UInt8] {
     var failure: RecordFailure?
     let payload = [UInt8](roomFor: header.rawLength) { buffer, initialized in
       let output = UnsafeMutableRawBufferPointer(buffer)
       let room = UnsafeMutableRawBufferPointer(rebasing: output[..<header.rawLength])
-      bytes.withUnsafeBytes { all in
-        let stored = UnsafeRawBufferPointer(rebasing: all[start..<start + header.storedLength])
-        do throws(FormatError) {
-          try PayloadDecoder.decode(stored, header.codec, to: room)
-          initialized = header.rawLength
-          if CRC32C.of(UnsafeRawBufferPointer(room)) != header.rawChecksum {
-            failure = .damaged("payload checksum")
-          }
-        } catch { failure = .damaged("payload does not decompress") }
-      }
+      do throws(FormatError) {
+        try PayloadDecoder.decode(stored, header.codec, to: room)
+        initialized = header.rawLength
+        if CRC32C.of(UnsafeRawBufferPointer(room)) != header.rawChecksum {
+          failure = .damaged("payload checksum")
+        }
+      } catch { failure = .damaged("payload does not decompress") }
     }
-    if let failure { throw blame(failure, on: bytes, from: start, header) }
+    if let failure { throw blame(failure, on: stored, header) }
     return payload
   }
 }

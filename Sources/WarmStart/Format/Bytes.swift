@@ -1,5 +1,7 @@
 // Little-endian numbers in and out of bytes. Reading is bounds-checked also in release builds.
 
+internal import Glibc
+
 extension RawSpan {
   func u8(_ offset: Int) -> UInt8 { unsafeLoadUnaligned(fromByteOffset: offset, as: UInt8.self) }
   func u16(_ offset: Int) -> UInt16 {
@@ -24,6 +26,19 @@ extension RawSpan {
       offset += 1
     }
     return true
+  }
+
+  /// The same, without memory of its own if it is the `known` one.
+  func text(_ range: Range<Int>, sharing known: String) -> String? {
+    if range.count == known.utf8.count {
+      let isSame = extracting(range).withUnsafeBytes { bytes in
+        known.utf8.withContiguousStorageIfAvailable {
+          bytes.isEmpty || memcmp(bytes.baseAddress!, $0.baseAddress!, bytes.count) == 0
+        }
+      }
+      if isSame == true { return known }
+    }
+    return text(range)
   }
 
   /// The UTF-8 text in the range, or nil if it is none.

@@ -18,6 +18,15 @@ package enum RecordKind: UInt8, Sendable {
   package var isEntry: Bool { self == .checkpoint || self == .final }
 }
 
+/// Texts of a record that was decoded before: one that is decoded after it shares those that are the same.
+package struct RecordTexts: Sendable {
+  var runID = ""
+  var producer = ""
+
+  package init() {}
+  init(_ header: RecordHeader) { (runID, producer) = (header.runID, header.producer) }
+}
+
 /// Where a record was first written. Copies carry it along, so that no copy changes an order.
 package struct Origin: Hashable, Comparable, Sendable {
   package var segment: SegmentID
@@ -184,9 +193,9 @@ extension RecordHeader {
     return checksum.value == bytes.u32(bytes.byteCount - 4)
   }
 
-  /// The header at `offset`, from exactly its bytes.
+  /// The header at `offset`, from exactly its bytes. Texts that are the same as the given ones share their memory.
   package static func decode(
-    _ bytes: RawSpan, offset: UInt64, salt: UInt64
+    _ bytes: RawSpan, offset: UInt64, salt: UInt64, sharing known: RecordTexts = RecordTexts()
   ) throws(FormatError) -> RecordHeader {
     guard let prefix = decodePrefix(bytes, offset: offset, salt: salt),
       prefix.headerLength == bytes.byteCount
@@ -222,32 +231,34 @@ extension RecordHeader {
     guard flags & Flag.objective != 0 || bytes.u64(96) == 0,
       flags & Flag.iteration != 0 || bytes.u64(104) == 0
     else { throw .malformed("a value without its flag") }
-    try header.decodeTexts(bytes)
-    try header.check()
+    try header.decodeTexts(bytes, sharing: known)
+    let isRunIDKnown = !known.runID.isEmpty && header.runID.hasSameBytes(as: known.runID)
+    try header.check(isRunIDKnown: isRunIDKnown)
     return header
   }
 
-  private mutating func decodeTexts(_ bytes: RawSpan) throws(FormatError) {
-    let lengths = [Int(bytes.u8(14)), Int(bytes.u16(16)), Int(bytes.u8(15))]
-    guard bytes.byteCount == Self.length(texts: lengths.reduce(0, +)) else {
+  private mutating func decodeTexts(
+    _ bytes: RawSpan, sharing known: RecordTexts
+  ) throws(FormatError) {
+    let producerStart = Self.fixedLength + Int(bytes.u8(14))
+    let labelStart = producerStart + Int(bytes.u16(16))
+    let end = labelStart + Int(bytes.u8(15))
+    guard bytes.byteCount == Self.length(texts: end - Self.fixedLength) else {
       throw .malformed("lengths of a record header")
     }
-    var texts: [String] = []
-    var at = Self.fixedLength
-    for length in lengths {
-      guard let text = bytes.text(at..<at + length) else { throw .malformed("text is not UTF-8") }
-      texts.append(text)
-      at += length
-    }
-    guard bytes.isZero(at..<bytes.byteCount - 4) else { throw .malformed("header padding") }
-    (runID, producer, label) = (texts[0], texts[1], texts[2])
+    guard let runID = bytes.text(Self.fixedLength..<producerStart, sharing: known.runID),
+      let producer = bytes.text(producerStart..<labelStart, sharing: known.producer),
+      let label = bytes.text(labelStart..<end, sharing: "")
+    else { throw .malformed("text is not UTF-8") }
+    guard bytes.isZero(end..<bytes.byteCount - 4) else { throw .malformed("header padding") }
+    (self.runID, self.producer, self.label) = (runID, producer, label)
   }
 
   /// What an intact header, of whatever kind, says of how far its segment was on stable storage.
   static func syncedBytes(_ bytes: RawSpan) -> UInt64 { bytes.u64(56) }
 
-  /// Refuses what no writer of this format writes.
-  package func check() throws(FormatError) {
+  /// Refuses what no writer of this format writes. `isRunIDKnown` if the run id has passed before.
+  package func check(isRunIDKnown: Bool = false) throws(FormatError) {
     guard stamp > 0, stamp < FormatLimits.stamp else { throw .malformed("stamp out of range") }
     guard producer.utf8.count <= FormatLimits.producer, label.utf8.count <= FormatLimits.label
     else {
@@ -263,7 +274,7 @@ extension RecordHeader {
     guard rawLength > 0 || codec == .stored else { throw .malformed("empty payload with a codec") }
     guard storedLength > 0 || rawLength == 0 else { throw .malformed("payload of nothing") }
     if kind.isEntry {
-      guard RunID(runID) != nil else { throw .malformed("run id") }
+      guard isRunIDKnown || RunID(runID) != nil else { throw .malformed("run id") }
     } else {
       guard runID.isEmpty || RunID(runID) != nil else { throw .malformed("run id") }
       guard rawLength == 0, rawChecksum == 0 else { throw .malformed("\(kind) with a payload") }

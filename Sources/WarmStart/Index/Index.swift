@@ -243,8 +243,18 @@ package final class Index {
     let place = places[number]
     if place.segment == Self.empty { return [] }
     if place.segment == Self.elsewhere { return states[number]!.places }
-    let slots: Slots = place.isFinal ? [.best, .latest, .final] : [.best, .latest]
-    return [SlottedPlace(place: place, slots: slots)]
+    return [Self.slotted(place)]
+  }
+
+  /// The place that fills every slot of the key of a row; nil if several do, or none.
+  func onlyPlace(row number: Int) -> SlottedPlace? {
+    let place = places[number]
+    return place.segment == Self.empty || place.segment == Self.elsewhere
+      ? nil : Self.slotted(place)
+  }
+
+  private static func slotted(_ place: Place) -> SlottedPlace {
+    SlottedPlace(place: place, slots: place.isFinal ? [.best, .latest, .final] : [.best, .latest])
   }
 
   // MARK: Rows

@@ -1,6 +1,7 @@
 // The public face of a store directory.
 
 internal import Logging
+internal import Synchronization
 
 /// A directory of checkpoints, shared by any number of processes of one machine.
 ///
@@ -26,7 +27,12 @@ public final class WarmStartStore: @unchecked Sendable {
   private var current: Engine?
   private var background: BackgroundWriter?
   private var generation: UInt32
-  private var isClosed = false
+  private var isClosed = false {
+    didSet { settledIn.store(0, ordering: .releasing) }
+  }
+  /// One more than the generation of the process in which the engine, and what writes for it, change no more until
+  /// the store is closed; 0 if there is none. Then they are read without the lock.
+  private let settledIn = Atomic<UInt64>(0)
 
   /// Where warnings go.
   var logger: Logger? { options.logger }
@@ -108,11 +114,14 @@ public final class WarmStartStore: @unchecked Sendable {
 
   /// The engine, and what writes for it in the background if this store does.
   private func parts() throws(StoreError) -> (engine: Engine, background: BackgroundWriter?) {
-    try lock.withLock { () throws(StoreError) in
+    let process = UInt64(ForkGeneration.current) + 1
+    if settledIn.load(ordering: .acquiring) == process, let current { return (current, background) }
+    return try lock.withLock { () throws(StoreError) in
       let engine = try engineWithLock()
       if background == nil, writesInBackground {
         background = BackgroundWriter(engine: engine, host: host, limit: backgroundMemory)
       }
+      settledIn.store(process, ordering: .releasing)
       return (engine, background)
     }
   }
