@@ -113,6 +113,7 @@ package final class ExhaustiveCrashes: @unchecked Sendable {
     options.producer = producer
     options.durability = durability
     options.segmentLimit = 64 << 10
+    options.sealedAsideFrom = 0
     let store = try WarmStartStore(
       path: SimulatedFileSystem.path, options: options, access: .createIfMissing,
       host: machine.host(process))

@@ -74,6 +74,7 @@ extension Simulator {
     options.producer = dice.pick(Circumstances.producers)
     options.durability = dice.pick(circumstances.durabilities)
     options.segmentLimit = 64 << 10
+    options.sealedAsideFrom = dice.once(in: 3) ? nil : 0
     options.openFiles = circumstances.openFiles
     options.backgroundMemory = circumstances.backgroundMemory
     options.footerBlocksReadWhole = circumstances.footerBlocksReadWhole

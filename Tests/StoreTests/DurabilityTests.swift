@@ -9,12 +9,18 @@ import WarmStart
   private let bench = Bench()
   private let files = FaultyFiles()
 
-  private func open(_ durability: Durability) throws -> WarmStartStore {
+  private func open(
+    _ durability: Durability, sealedAsideFrom: UInt64 = .max
+  ) throws -> WarmStartStore {
     try bench.open(host: bench.host(files)) {
       $0.durability = durability
       $0.segmentLimit = 64 << 10
+      $0.sealedAsideFrom = sealedAsideFrom
     }
   }
+
+  /// By the thread that saves, and by another.
+  private static let sealing: [UInt64] = [.max, 0]
 
   @Test func aSyncedSaveIsOnStableStorageWhenItReturns() throws {
     let store = try open(.synced)
@@ -35,32 +41,36 @@ import WarmStart
     #expect(files.unsyncedFiles == 1)
   }
 
-  @Test func flushPutsEverythingOnStableStorage() throws {
-    let store = try open(.buffered)
+  @Test(arguments: sealing)
+  func flushPutsEverythingOnStableStorage(_ sealedAsideFrom: UInt64) throws {
+    let store = try open(.buffered, sealedAsideFrom: sealedAsideFrom)
     for number in 0..<40 { try store.save(noise(number, count: 5000), for: key(number)) }
     try store.flush()
     #expect(files.unsyncedFiles == 0)
   }
 
-  @Test func aFinalPutsEverythingOnStableStorage() throws {
-    let store = try open(.buffered)
+  @Test(arguments: sealing)
+  func aFinalPutsEverythingOnStableStorage(_ sealedAsideFrom: UInt64) throws {
+    let store = try open(.buffered, sealedAsideFrom: sealedAsideFrom)
     for number in 0..<40 { try store.save(noise(number, count: 5000), for: key(number)) }
-    #expect(files.unsyncedFiles == 1)
+    #expect(files.unsyncedFiles >= 1)
     try store.save(payload(1), for: key(1), kind: .final)
     #expect(files.unsyncedFiles == 0)
     try store.save([NewEntry([], for: key(2)), NewEntry([], for: key(3), kind: .final)])
     #expect(files.unsyncedFiles == 0)
   }
 
-  @Test func closePutsEverythingOnStableStorage() throws {
-    let store = try open(.buffered)
+  @Test(arguments: sealing)
+  func closePutsEverythingOnStableStorage(_ sealedAsideFrom: UInt64) throws {
+    let store = try open(.buffered, sealedAsideFrom: sealedAsideFrom)
     for number in 0..<40 { try store.save(noise(number, count: 5000), for: key(number)) }
     try store.close()
     #expect(files.unsyncedFiles == 0)
   }
 
-  @Test func aSegmentThatCannotBeSealedIsSyncedByFlushAllTheSame() throws {
-    let store = try open(.buffered)
+  @Test(arguments: sealing)
+  func aSegmentThatCannotBeSealedIsSyncedByFlushAllTheSame(_ sealedAsideFrom: UInt64) throws {
+    let store = try open(.buffered, sealedAsideFrom: sealedAsideFrom)
     files.failWrites { isFooter($0) ? ENOSPC : nil }
     for number in 0..<40 { try store.save(noise(number, count: 5000), for: key(number)) }
     try store.flush()
@@ -68,8 +78,9 @@ import WarmStart
     #expect(try store.keys.count == 40)
   }
 
-  @Test func aSegmentThatCannotBeSealedIsSyncedByCloseAllTheSame() throws {
-    let store = try open(.buffered)
+  @Test(arguments: sealing)
+  func aSegmentThatCannotBeSealedIsSyncedByCloseAllTheSame(_ sealedAsideFrom: UInt64) throws {
+    let store = try open(.buffered, sealedAsideFrom: sealedAsideFrom)
     files.failWrites { isFooter($0) ? ENOSPC : nil }
     for number in 0..<40 { try store.save(noise(number, count: 5000), for: key(number)) }
     try store.close()
@@ -79,8 +90,10 @@ import WarmStart
     #expect(try reopened.statistics.damagedRecords == 0)
   }
 
-  @Test func aBatchThatSpansASegmentThatCannotBeSealedIsOnStableStorage() throws {
-    let store = try open(.synced)
+  @Test(arguments: sealing)
+  func aBatchThatSpansASegmentThatCannotBeSealedIsOnStableStorage(_ sealedAsideFrom: UInt64) throws
+  {
+    let store = try open(.synced, sealedAsideFrom: sealedAsideFrom)
     files.failWrites { isFooter($0) ? ENOSPC : nil }
     try store.save((0..<9000).map { NewEntry([], for: key($0)) })
     #expect(files.unsyncedFiles == 0)

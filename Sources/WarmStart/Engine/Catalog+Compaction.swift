@@ -5,16 +5,19 @@
 extension Catalog {
   /// Segments that nobody writes any more and that may be merged.
   var closedSegments: [Segment] {
-    segments.values.filter { $0 !== own && !$0.isLive && $0.header.writeFeatures == 0 }
+    segments.values.filter { !isOwn($0) && !$0.isLive && $0.header.writeFeatures == 0 }
       .sorted { $0.id < $1.id }
   }
 
   /// The figures of the closed segments, if these keys are left out. What the index has not taken in counts as
-  /// kept.
-  func figures(without evictions: Evictions = Evictions()) -> [SegmentFigures] {
+  /// kept. `alsoFull` counts the one that is about to be sealed.
+  func figures(
+    without evictions: Evictions = Evictions(), alsoFull: Bool = false
+  ) -> [SegmentFigures] {
+    let closed = closedSegments + (alsoFull ? [beingSealed].compactMap(\.self) : [])
     let oldest = segments.values.map(\.oldestStamp).sorted()
     let unread = Set(deferred.segments.map(\.id))
-    return closedSegments.map { segment in
+    return closed.map { segment in
       if unread.contains(segment.id) {
         return SegmentFigures(
           id: segment.id, fileBytes: segment.fileBytes, keptBytes: segment.fileBytes,
@@ -35,7 +38,8 @@ extension Catalog {
     let live = filling - min(evicted, filling)
     var notes = UInt64(segment.markCount * RecordHeader.length(texts: 0))
     if needsRemovals { notes += UInt64(segment.removalCount * RecordHeader.length(texts: 64)) }
-    let size = max(segment.fileBytes, segment.tail)
+    var size = max(segment.fileBytes, segment.tail)
+    if segment === beingSealed { size += UInt64(segment.recordCount * Self.footerBytes) }
     let dead = segment.recordBytes - min(live + notes, segment.recordBytes)
     // What of the records is kept needs a footer, which shrinks with them; a log has none yet.
     let part = Double(live + notes) / Double(max(segment.recordBytes, 1))

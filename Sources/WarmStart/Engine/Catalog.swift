@@ -15,11 +15,13 @@ final class Catalog {
   private(set) var segments: [SegmentID: Segment] = [:]
   private var byNumber: [Segment?] = []
   /// The logs of others that may still grow.
-  private var live: [Segment] = []
+  var live: [Segment] = []
   /// The log that this process writes; nobody else adds to it.
-  private(set) var own: Segment?
+  var own: Segment?
+  /// The one that it does not write any more and is about to seal.
+  var beingSealed: Segment?
   /// Somebody deleted it, or the whole directory.
-  private(set) var ownIsGone = false
+  var ownIsGone = false
   /// The log that this process is about to have: it is nobody else's.
   var announced: SegmentID?
   /// The largest stamp that was seen, of what is there still.
@@ -221,7 +223,7 @@ final class Catalog {
     }
     for name in names where name.phase != .temporary && name.phase == present[name.id] {
       if let segment = segments[name.id] {
-        if segment.phase == .log, name.phase == .sealed, segment !== own {
+        if segment.phase == .log, name.phase == .sealed, !isOwn(segment) {
           try tolerating(strict: strict, name.id) { () throws(Interruption) in
             try becomeSealed(segment)
           }
@@ -247,7 +249,7 @@ final class Catalog {
         $0 !== own && (present[$0.id] == nil || replaced.contains($0.id))
       })
     // In the order of their ids: what is done to the disk follows from what is on it.
-    let others = segments.values.filter { $0.isLive && $0 !== own }.sorted { $0.id < $1.id }
+    let others = segments.values.filter { $0.isLive && !isOwn($0) }.sorted { $0.id < $1.id }
     for segment in others {
       try tolerating(strict: strict, segment.id) { () throws(Interruption) in
         try retireIfAbandoned(segment)
@@ -296,6 +298,7 @@ final class Catalog {
   private func drop(_ dropped: [Segment]) {
     var numbers: Set<UInt32> = []
     for segment in dropped {
+      if segment === beingSealed { beingSealed = nil }
       segments[segment.id] = nil
       segment.file = nil
       byNumber[Int(segment.number)] = nil
@@ -334,39 +337,9 @@ final class Catalog {
     segment.file = nil
   }
 
-  /// From here on this process writes the segment.
-  func beginOwn(_ segment: Segment) {
-    own = segment
-    ownIsGone = false
-    announced = nil
-  }
-
-  /// The segment is not written any more by this process.
-  func endOwn(sealed: Bool) {
-    guard let segment = own else { return }
-    if sealed { segment.phase = .sealed }
-    if let file = segment.file {
-      if let size = try? file.size() { segment.fileBytes = size }
-      keep(file, of: segment)
-    }
-    own = nil
-    // A write that failed may have left whole records that others have read already: then this process
-    // must know them as well. So the log is looked through like that of another whose writer died.
-    segment.isLive = !sealed
-    if !sealed { live.append(segment) }
-  }
-
-  /// The segment is not written any more by this process, and what it holds is not what was written: the
-  /// next refresh finds it as if somebody else had left it.
-  func forgetOwn() {
-    guard let segment = own else { return }
-    own = nil
-    forget(segment.id)
-  }
-
   /// What was known of a segment does not hold: the next refresh reads it anew.
   func forget(_ id: SegmentID) {
-    guard let segment = segments[id], segment !== own else { return }
+    guard let segment = segments[id], !isOwn(segment) else { return }
     live.removeAll { $0 === segment }
     drop([segment])
     watch.invalidate()

@@ -144,6 +144,7 @@ extension Engine {
       } catch { outcomes[index] = error }
     }
     guard let last = written.last else { return [] }
+    finishSealingUnlessSynced()
     writePendingMarks()
     if last.writer === writer, let length = last.frames.map({ frames[$0].length }).max() {
       last.writer.fillAhead(frameLength: length, limit: options.segmentLimit)
@@ -165,6 +166,7 @@ extension Engine {
     let (current, seen) = try appendLock.withLock {
       () throws(StoreError) -> ((SegmentWriter, UInt64)?, Losses.Seen) in
       guard !isClosed else { throw .closed(path: path) }
+      finishSealing()
       giveUpLogUnlessThere()
       return (writer.map { ($0, $0.tail) }, losses.look())
     }
@@ -188,8 +190,14 @@ extension Engine {
       {
         return writer
       }
-      sealWriter()
     }
+    var full = takeWriter()
+    if let writer = full, !maySealAside(writer) {
+      sealNow(writer)
+      full = nil
+    }
+    // Behind the new log: its creation must not wait for the content of the full one.
+    defer { if let full { sealAside(full) } }
     removeAbandonedTemporaries()
     makeRoomForLog()
     return try startWriter(synced: true)
@@ -269,7 +277,8 @@ extension Engine {
   /// Nothing more is added to this segment; what is in it stays readable.
   private func abandon(_ abandoned: SegmentWriter) {
     guard writer === abandoned else {
-      // Abandoned before, for a write that failed; and now it proves that nothing is known of it.
+      if sealing?.id == abandoned.header.id { finishSealing() }
+      // Abandoned before, for a write that failed, or full; and now it proves that nothing is known of it.
       if abandoned.hasFailedToSync {
         stateLock.withLock { catalog.forget(abandoned.header.id) }
       }
@@ -277,31 +286,11 @@ extension Engine {
     }
     writer = nil
     endedLogBytes += abandoned.tail
-    // What was accepted with the kernel only must still reach the disk, or be owned up to.
-    do throws(FileError) { try abandoned.sync(through: abandoned.acceptedBytes) } catch {
-      losses.note(error)
-    }
-    abandoned.release()
+    if let loss = putAway(abandoned) { losses.note(loss) }
     stateLock.withLock {
       // After a failed sync the file may hold anything behind what was synced before: it is read anew,
       // like the log of a writer that died.
-      if abandoned.hasFailedToSync { catalog.forgetOwn() } else { catalog.endOwn(sealed: false) }
-    }
-  }
-
-  /// Seals the segment. A footer that could not be written is no loss: the log says the same.
-  func sealWriter() {
-    guard let sealed = writer else { return }
-    do throws(FileError) {
-      try sealed.seal()
-      writer = nil
-      endedLogBytes += sealed.tail
-      stateLock.withLock { catalog.endOwn(sealed: true) }
-      sealed.release()
-    } catch {
-      options.logger?.warning("segment left unsealed: \(error)")
-      abandon(sealed)
-      if error.operation == .rename, error.isStale { noteLoss(error) }
+      if abandoned.hasFailedToSync { catalog.forgetOwn() } else { catalog.endOwn() }
     }
   }
 

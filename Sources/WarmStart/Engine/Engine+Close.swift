@@ -14,6 +14,7 @@ extension Engine {
     let (isFirst, loss) = appendLock.withLock { () -> (Bool, FileError?) in
       guard !isClosed else { return (false, nil) }
       isClosed = true
+      finishSealing()
       if writer != nil {
         writePendingMarks()
         sealWriter()
@@ -75,7 +76,7 @@ extension Engine {
       writePendingMarks()
       guard self.writer === writer else { return }
       self.writer = nil
-      stateLock.withLock { catalog.endOwn(sealed: false) }
+      stateLock.withLock { catalog.endOwn() }
       writer.release()
     } catch { options.logger?.warning("lookups were not noted: \(error)") }
   }

@@ -25,7 +25,8 @@ extension Engine {
     guard !isReadOnly else { throw .readOnly(path: path) }
     try appendLock.withLock { () throws(StoreError) in
       guard !isClosed else { throw .closed(path: path) }
-      if writer != nil { sealWriter() }
+      finishSealing()
+      sealWriter()
     }
     let total = try everything().plan.everything().joined().reduce(0) { $0 + $1.fileBytes }
     let compactor = try waitForCompactor(

@@ -39,7 +39,7 @@ extension Engine {
   private func giveUp(_ gone: SegmentWriter) {
     writer = nil
     gone.release()
-    stateLock.withLock { catalog.endOwn(sealed: false) }
+    stateLock.withLock { catalog.endOwn() }
     noteLoss(FileError(.sync, path: gone.file.path, errno: ENOENT))
   }
 

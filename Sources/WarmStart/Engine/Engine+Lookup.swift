@@ -46,7 +46,9 @@ extension Engine {
       do throws(SegmentReader.RecordFailure) {
         let record = try read(place, in: onDisk, key: key, sharing: chosen.texts)
         if chosen.isLasting {
-          stateLock.withLock { recordCache.insert(record, at: Catalog.Spot(place)) }
+          stateLock.withLock {
+            recordCache.insert(record, at: Catalog.Spot(place), sharing: chosen.texts)
+          }
         }
         return Answer(record: record, place: place, slots: slots)
       } catch {

@@ -72,7 +72,7 @@ extension Engine {
   ///
   /// To learn what all the large segments waste takes a second for millions of keys. A process that adds little need not;
   /// one that leaves a large segment has to. Where records are few, or large, it is little beside what may be wasted.
-  private func refreshForPlan() throws(StoreError) {
+  func refreshForPlan() throws(StoreError) {
     let unread = catalog.deferred.extent
     let isLittle = unread.records <= max(Self.fewRecords, Int(clamping: unread.bytes >> 16))
     if isLittle || 2 * endedLogBytes > options.segmentLimit {
@@ -86,10 +86,13 @@ extension Engine {
   /// So many are read in some ten milliseconds.
   private static let fewRecords = 16_384
 
-  /// Returns once the store has merged what is worth it now.
-  package func waitForUpkeep() { upkeep?.wait() }
+  /// Returns once the store has sealed what is full, and merged what is worth it now.
+  package func waitForUpkeep() {
+    appendLock.withLock { finishSealing() }
+    upkeep?.wait()
+  }
 
-  private func isWorthAMerge(_ plan: CompactionPlan, _ policy: UpkeepPolicy) -> Bool {
+  func isWorthAMerge(_ plan: CompactionPlan, _ policy: UpkeepPolicy) -> Bool {
     plan.fileBytes > options.segmentBudget / 8 * 7 || policy.next(plan) != nil
   }
 

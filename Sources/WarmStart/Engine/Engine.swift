@@ -6,7 +6,8 @@
 // reads of a refresh, of which a whole footer is the largest; and, where stamps ahead of the clock prove to be gone, for
 // one sync of the directory. It is taken inside the append lock, never the other way round. Nobody
 // holds either while a save waits for its sync; only the change from one segment to the next syncs
-// with the append lock held.
+// with the append lock held. It waits for the thread that seals the one before, and so do those who must know what
+// became of that: see Engine+Sealing.swift.
 
 internal import Synchronization
 
@@ -25,7 +26,7 @@ package final class Engine: @unchecked Sendable {
     didSet { hasPendingMarks.store(!pendingMarks.isEmpty, ordering: .relaxed) }
   }
   @exclusivity(unchecked) private var spareFrames: [Frame] = []
-  var recordCache: RecordCache
+  @exclusivity(unchecked) var recordCache: RecordCache
 
   /// Whether there are pending marks: a save looks without the lock.
   let hasPendingMarks = Atomic(false)
@@ -39,6 +40,8 @@ package final class Engine: @unchecked Sendable {
   let appendLock: any Lock
   // Guarded by appendLock.
   @exclusivity(unchecked) var writer: SegmentWriter?
+  /// What another thread seals.
+  var sealing: Sealing?
   var isClosed = false
   /// What was accepted and may be lost, for flush and close to tell.
   var losses = Losses()
@@ -76,7 +79,8 @@ package final class Engine: @unchecked Sendable {
     if !isReadOnly { upkeep = options.upkeep.map { Upkeep(self, $0) } }
   }
 
-  // A store is closed before; this is for whoever has an engine alone.
+  // A store is closed before; this is for whoever has an engine alone. (A thread that seals has it, too, so that there is
+  // none here.)
   deinit { assistant.end() }
 
   /// How a directory is opened.

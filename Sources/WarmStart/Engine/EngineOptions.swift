@@ -26,6 +26,8 @@ package struct EngineOptions: Sendable {
   package var payloadLimit: Int
   /// Bytes after which a segment is sealed.
   package var segmentLimit: UInt64
+  /// Bytes from which on a full segment is sealed by a thread of its own.
+  package var sealedAsideFrom: UInt64 = 4 << 20
   /// Nanoseconds after its last use that a key lives; 0 is for ever.
   package var timeToLive: UInt64
   /// Bytes that the segments take which nobody writes; beyond, keys are evicted. `.max` for no limit.

@@ -122,9 +122,10 @@ extension Engine {
   /// Puts on stable storage what is in the logs of others, of writers that died above all: whoever left
   /// something out because it was there may rely on it from here on.
   package func syncLogsOfOthers() throws(StoreError) {
+    appendLock.withLock { finishSealing() }
     let logs = try stateLock.withLock { () throws(StoreError) in
       try catalog.untilPresent { catalog in
-        catalog.segments.values.filter { $0.phase == .log && $0 !== catalog.own }.map(\.id).sorted()
+        catalog.segments.values.filter { $0.phase == .log && !catalog.isOwn($0) }.map(\.id).sorted()
       }
     }
     for id in logs {

@@ -16,11 +16,11 @@ struct Losses {
     fileprivate var hasUntold: Bool
   }
 
-  /// Something accepted until now may be lost.
-  mutating func note(_ error: FileError) {
+  /// Something may be lost of what was accepted until now, or until as much had been as `through` says.
+  mutating func note(_ error: FileError, through: UInt64? = nil) {
     count += 1
     last = error
-    untoldThrough = accepted
+    untoldThrough = max(untoldThrough ?? 0, through ?? accepted)
   }
 
   func look() -> Seen {

@@ -1,7 +1,7 @@
 // The files of segments that are kept open for reading: descriptors are scarce, and to open a file takes longer than to
 // read a record of it.
 
-/// The segments whose files are open, but for the one that this process writes: at most `limit`. Those that were
+/// The segments whose files are open, but for those that this process writes or seals: at most `limit`. Those that were
 /// not used for longest are closed for others. Not safe for several threads.
 struct OpenFiles {
   let limit: Int

@@ -20,7 +20,7 @@ struct RecordCache {
   private var bytes = 0
   // Places that were asked for and are not here: by their hash its other half, of the last one that had the hash.
   private var asked: [UInt32] = []
-  /// The texts of the record that went in last, or was refused last: a run writes many.
+  /// The texts of the record that was read last: a run writes many.
   private(set) var texts = RecordTexts()
 
   private struct Slot {
@@ -41,21 +41,20 @@ struct RecordCache {
     return slots[number].record
   }
 
-  /// Keeps a record, and gives up others for it. One that would take more than a quarter of the room is not kept.
-  mutating func insert(_ record: ReadRecord, at spot: Catalog.Spot) {
+  /// Keeps a record, of which the texts share the memory of those `known` when it was read, and gives up others for
+  /// it. One that would take more than a quarter of the room is not kept.
+  mutating func insert(
+    _ record: ReadRecord, at spot: Catalog.Spot, sharing known: RecordTexts
+  ) {
     let header = record.header
-    let isOfSameRun = header.runID.hasSameBytes(as: texts.runID)
-    let isOfSameProducer = header.producer.hasSameBytes(as: texts.producer)
-    let shared =
-      (isOfSameRun ? Self.bytes(ofText: header.runID) : 0)
-      + (isOfSameProducer ? Self.bytes(ofText: header.producer) : 0)
-    if !isOfSameRun || !isOfSameProducer {
-      texts = RecordTexts(header)
-    }
-    let all =
-      Self.bytes(ofText: header.runID) + Self.bytes(ofText: header.producer)
+    let sharesRun = header.runID.hasSameBytes(as: known.runID)
+    let sharesProducer = header.producer.hasSameBytes(as: known.producer)
+    if !sharesRun || !sharesProducer { texts = RecordTexts(header) }
+    let own =
+      (sharesRun ? 0 : Self.bytes(ofText: header.runID))
+      + (sharesProducer ? 0 : Self.bytes(ofText: header.producer))
       + Self.bytes(ofText: header.label)
-    let cost = Self.overhead + Self.bytes(ofArray: record.payload.count) + all - shared
+    let cost = Self.overhead + Self.bytes(ofArray: record.payload.count) + own
     guard cost <= limit / 4 else { return }
     if bytes + cost > limit, !wasAskedFor(spot) { return }
     guard number(of: spot) == nil else { return }
@@ -123,8 +122,8 @@ struct RecordCache {
 
   // MARK: The table
 
-  // Places are where records happen to be, and a record that two places fight over costs a read, no more: the hash
-  // need not be hard to foresee.
+  // Whoever makes up places that fall together makes lookups look at more slots, no more: the hash need not be hard to
+  // foresee.
   private static func hash(_ spot: Catalog.Spot) -> UInt64 {
     let product = (spot.offset / 8 ^ UInt64(spot.segment) << 32)
       .multipliedFullWidth(by: 0x9e37_79b9_7f4a_7c15)

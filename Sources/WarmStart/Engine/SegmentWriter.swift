@@ -1,7 +1,7 @@
 // Writes one segment: creates it, appends, syncs, seals.
 //
-// Appending and sealing are for one thread at a time, which the engine's append lock sees to. Syncing
-// is for any number of threads: those that wait at the same moment share one sync of the disk.
+// Appending is for one thread at a time, which the engine's append lock sees to; sealing, too, and nothing is appended
+// from there on. Syncing is for any number of threads: those that wait at the same moment share one sync of the disk.
 
 internal import Glibc
 internal import Synchronization

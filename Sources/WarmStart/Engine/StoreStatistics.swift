@@ -109,7 +109,7 @@ extension Engine {
 
   /// Bytes of a segment's file. What is being written has zeros ahead, and more of them any moment.
   private func bytes(of segment: Segment, _ catalog: Catalog) -> UInt64 {
-    let mayGrow = segment === catalog.own || segment.isLive
+    let mayGrow = catalog.isOwn(segment) || segment.isLive
     let size = mayGrow ? try? segment.file?.size() : nil
     return max(size ?? segment.fileBytes, segment.tail)
   }

@@ -120,9 +120,8 @@ final class BlockEncoder: @unchecked Sendable {
     guard codec == .shuffledLZ4 else {
       return compress(UnsafeRawBufferPointer(rebasing: block[range]), to: output)
     }
-    return withShuffled(range.count, { Shuffle.forward(block, half, to: $0) }) {
-      compress($0, to: output)
-    }
+    return withShuffled(
+      range.count, { Shuffle.forward(block, half, to: $0) }, { compress($0, to: output) })
   }
 
   private func compress(

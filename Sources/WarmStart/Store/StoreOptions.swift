@@ -46,7 +46,9 @@ public struct StoreOptions: Sendable {
 
   /// See ``EngineOptions/footerBlocksReadWhole``.
   package var footerBlocksReadWhole: Int?
-  /// When it does.
+  /// See ``EngineOptions/sealedAsideFrom``.
+  package var sealedAsideFrom: UInt64?
+  /// When segments are merged.
   package var upkeepPolicy = UpkeepPolicy()
   /// See ``EngineOptions/compactionFlaw``.
   package var compactionFlaw: CompactionFlaw?
@@ -71,6 +73,7 @@ public struct StoreOptions: Sendable {
     options.sizeBudget = sizeBudget
     options.cacheBytes = max(cacheMemory, 0)
     options.footerBlocksReadWhole = footerBlocksReadWhole ?? options.footerBlocksReadWhole
+    options.sealedAsideFrom = sealedAsideFrom ?? options.sealedAsideFrom
     options.upkeep = compactsByItself ? upkeepPolicy : nil
     options.compactionFlaw = compactionFlaw
     options.onEviction = onEviction
