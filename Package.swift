@@ -84,7 +84,8 @@ let package = Package(
       name: "SimulationTests", dependencies: ["Simulation", "WarmStart", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
-      name: "EngineTests", dependencies: ["WarmStart", "CLZ4", "CWarmStart", "TestSupport"],
+      name: "EngineTests",
+      dependencies: ["WarmStart", "CLZ4", "CWarmStart", "TestSupport", "layers"],
       swiftSettings: strict),
     .testTarget(
       name: "StoreTests",

@@ -1,5 +1,5 @@
 // What the layers below the store cost, each alone and in memory but for the replay: where to look first when
-// an operation has become slower.
+// an operation has become slower. With --once everything runs once and the figures mean nothing: whether it does.
 
 internal import Glibc
 internal import WarmStart
@@ -219,19 +219,21 @@ enum Layers {
     bytes < 1 << 20 ? "\(bytes >> 10) KiB" : "\(bytes >> 20) MiB"
   }
 
+  private static let runsOnce = CommandLine.arguments.contains("--once")
+
   /// Runs `body` in seven rounds of at least 50 ms; prints what one operation took, of which a call has
   /// `operations`, and if each has so many bytes the rate.
   private static func row(
     _ what: String, bytes: Int = 0, operations: Int = 1, _ body: () -> Void
   ) {
-    body()
-    let rounds = (0..<7).map { _ in
+    if !runsOnce { body() }
+    let rounds = (0..<(runsOnce ? 1 : 7)).map { _ in
       let start = nanoseconds()
       var calls = 0
       repeat {
         body()
         calls += 1
-      } while nanoseconds() - start < 50_000_000
+      } while !runsOnce && nanoseconds() - start < 50_000_000
       return Double(nanoseconds() - start) / Double(calls * operations)
     }.sorted()
     let median = rounds[rounds.count / 2]

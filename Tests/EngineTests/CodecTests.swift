@@ -1,4 +1,4 @@
-import Glibc
+import Synchronization
 import TestSupport
 import Testing
 import WarmStart
@@ -71,12 +71,27 @@ enum Payloads {
     }
   }
 
-  /// Starts no thread.
-  private struct NoThreads: Threads {
+  /// Counts the threads that are started.
+  private final class CountingThreads: Threads {
+    let started = Atomic(0)
+
     func makeLock() -> any Lock { POSIXThreads().makeLock() }
     func start(
       _ body: @escaping @Sendable () -> Void
-    ) throws(ThreadError) -> any RunningThread { throw ThreadError(errno: EAGAIN) }
+    ) throws(ThreadError) -> any RunningThread {
+      started.add(1, ordering: .relaxed)
+      return try POSIXThreads().start(body)
+    }
+  }
+
+  /// To wake another takes as long as to compress a short payload.
+  @Test(arguments: [(131_064, 0), (131_072, 1), (262_144, 1), (700_000, 1), (2_000_000, 1)])
+  func aSecondThreadTakesPartWhereItIsWorthIt(_ length: Int, _ threads: Int) {
+    let counting = CountingThreads()
+    let assistant = Assistant(counting)
+    _ = encode(Array(Payloads.sparse(length / 8 + 1)[..<length]), assistant)
+    assistant.end()
+    #expect(counting.started.load(ordering: .relaxed) == threads)
   }
 
   @Test(arguments: [

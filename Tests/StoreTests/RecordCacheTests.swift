@@ -16,9 +16,15 @@ import WarmStart
       try writer.save(noise(number, count: 5000), for: key(number), objective: 1)
     }
     try writer.close()
-    var host = bench.host()
-    host.files = files
-    return try bench.open(host: host) { $0.cacheMemory = cacheMemory }
+    return try bench.open(host: bench.host(files)) { $0.cacheMemory = cacheMemory }
+  }
+
+  /// The same with so many keys of small entries.
+  private func open(small count: Int, cacheMemory: Int) throws -> WarmStartStore {
+    let writer = try bench.open()
+    for number in 0..<count { try writer.save(noise(number, count: 256), for: key(number)) }
+    try writer.close()
+    return try bench.open(host: bench.host(files)) { $0.cacheMemory = cacheMemory }
   }
 
   /// Bytes that a lookup of this key reads; and it is right.
@@ -54,13 +60,8 @@ import WarmStart
 
   /// Keys that are asked for once each push nothing out; one that is asked for again soon comes in.
   @Test func whatIsAskedForOnceTakesNoRoomFromOthers() throws {
-    let writer = try bench.open()
-    for number in 0..<1000 { try writer.save(noise(number, count: 256), for: key(number)) }
-    try writer.close()
-    var host = bench.host()
-    host.files = files
     // Room for a tenth of them.
-    let store = try bench.open(host: host) { $0.cacheMemory = 100 * 760 }
+    let store = try open(small: 1000, cacheMemory: 100 * 760)
     func bytesRead(_ number: Int) throws -> Int {
       let before = files.bytesRead
       #expect(try store.lookup(key(number))?.payload == noise(number, count: 256))
@@ -81,12 +82,7 @@ import WarmStart
   }
 
   @Test func manySmallEntriesFit() throws {
-    let writer = try bench.open()
-    for number in 0..<500 { try writer.save(noise(number, count: 256), for: key(number)) }
-    try writer.close()
-    var host = bench.host()
-    host.files = files
-    let store = try bench.open(host: host) { $0.cacheMemory = 500 * 760 }
+    let store = try open(small: 500, cacheMemory: 500 * 760)
     for number in 0..<500 { _ = try store.lookup(key(number)) }
     let before = files.bytesRead
     for number in 0..<500 {

@@ -9,14 +9,6 @@ import WarmStart
 @Suite struct RoomTests {
   private let bench = Bench()
 
-  /// Threads that cannot be started.
-  private struct NoThreads: Threads {
-    func makeLock() -> any Lock { POSIXThreads().makeLock() }
-    func start(
-      _ body: @escaping @Sendable () -> Void
-    ) throws(ThreadError) -> any RunningThread { throw ThreadError(errno: EAGAIN) }
-  }
-
   private final class Sleeps: Sendable {
     let count = Atomic(0)
   }

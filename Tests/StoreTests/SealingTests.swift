@@ -185,14 +185,6 @@ import WarmStart
     #expect(seen == [1])
   }
 
-  /// Starts no thread.
-  private struct NoThreads: Threads {
-    func makeLock() -> any Lock { POSIXThreads().makeLock() }
-    func start(
-      _ body: @escaping @Sendable () -> Void
-    ) throws(ThreadError) -> any RunningThread { throw ThreadError(errno: EAGAIN) }
-  }
-
   @Test func whereThereIsNoThreadASaveSealsItself() throws {
     var host = bench.host(files)
     host.threads = NoThreads()

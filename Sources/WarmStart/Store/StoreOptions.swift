@@ -38,8 +38,8 @@ public struct StoreOptions: Sendable {
   /// returns.
   public var backgroundMemory: Int = 64 << 20
   /// Bytes of memory for entries that were looked up, so that those asked for again need not be read again; 8 MiB,
-  /// 0 for none. An entry of more than a quarter of it is not kept. Payloads share their memory with what lookups
-  /// gave.
+  /// 0 for none. An entry of more than a quarter of it is not kept, and once it is full only what is asked for twice
+  /// within a while. Payloads share their memory with what lookups gave.
   public var cacheMemory: Int = 8 << 20
   /// Descriptors of segments that are kept open for reading; 64, at least 2.
   public var openFiles: Int = 64
