@@ -198,6 +198,9 @@ final class SimulatedLock: Lock, @unchecked Sendable {
     holder = nil
   }
 
+  // Whoever has a part gives it up before another thread has its turn.
+  func tryAcquireShared() -> Bool { holder == nil }
+
   func makeSignal() -> any Signal { SimulatedSignal(self) }
 }
 

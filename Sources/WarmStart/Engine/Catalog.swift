@@ -48,11 +48,11 @@ final class Catalog {
   /// Logs of which a power cut left nothing.
   var headless: Set<SegmentID> = []
   /// Keys whose slots must be filled anew from all records.
-  var unsettled: Set<Fingerprint> = []
+  @exclusivity(unchecked) var unsettled: Set<Fingerprint> = []
   /// Keys that a removal has unsettled since this was last emptied.
   var hasUnsettled: Set<Fingerprint> = []
   /// Those of the unsettled that could not be filled, which is tried again when the directory changes or one is asked for.
-  var unsettleable: Set<Fingerprint> = []
+  @exclusivity(unchecked) var unsettleable: Set<Fingerprint> = []
   /// Why they could not be.
   var unsettledBecause: StoreError?
   /// Keys removed, or with a record set aside, since a merge began; nil while there is none.
@@ -60,8 +60,8 @@ final class Catalog {
   /// Records whose payloads a merge has found intact.
   var verified: Set<Spot> = []
   /// What was there at first, and has yet to go into the index.
-  var deferred = DeferredFooters()
-  private var watch = DirectoryWatch()
+  @exclusivity(unchecked) var deferred = DeferredFooters()
+  @exclusivity(unchecked) private var watch = DirectoryWatch()
   /// Why a segment could not be read when the directory was last listed, or since; and which were told of.
   private(set) var skippedBecause: FileError?
   private var complainedOf: Set<SegmentID> = []
@@ -146,6 +146,13 @@ final class Catalog {
       }
     }
     throw .unreadableDirectory(path: directory.path, why: "its files keep changing their names")
+  }
+
+  /// Whether a look shows that a refresh would find nothing, and all that is to be known of any key is in the index.
+  /// Several threads may ask at once, and ask the index then, while none changes the catalog.
+  func isUpToDate(_ look: DirectoryLook) -> Bool {
+    !isClosed && live.isEmpty && unsettled.isEmpty && unsettleable.isEmpty && deferred.isEmpty
+      && watch.isUnchanged(look)
   }
 
   /// The end. Files that somebody unlinks take space for as long as they are open.

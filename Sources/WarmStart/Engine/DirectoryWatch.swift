@@ -15,11 +15,17 @@ struct DirectoryLook {
   /// Of the calendar clock and of the monotonic one, nanoseconds.
   let wall: UInt64
   let now: UInt64
+}
 
+extension DirectoryLook {
   init(_ directory: any Directory, _ host: Host) throws(FileError) {
-    modified = try directory.modificationTime()
-    wall = host.wallClock()
-    now = host.monotonicClock()
+    self.init(
+      modified: try directory.modificationTime(),
+      clocks: host.coarseClocks?() ?? (host.wallClock(), host.monotonicClock()))
+  }
+
+  init(modified: Int64, clocks: (wall: UInt64, monotonic: UInt64)) {
+    self.init(modified: modified, wall: clocks.wall, now: clocks.monotonic)
   }
 }
 
@@ -34,10 +40,25 @@ struct DirectoryWatch {
 
   /// Longer than a tick of the kernel's coarse clock (10 ms at its slowest), nanoseconds.
   private static let tick: UInt64 = 20_000_000
-  /// More than passes between a look at the one clock and a look at the other, as a rule.
-  private static let jitter: UInt64 = 1_000_000
+  /// More than passes between a look at the one clock and a look at the other, as a rule: coarse clocks may tick
+  /// between the two. Less than `tick`: a clock that is set back by no more gives no time again that was settled.
+  private static let jitter: UInt64 = 12_000_000
+  /// How long a look at both clocks is good for.
+  private static let memory: UInt64 = 1_000_000_000
   /// For file systems that keep whole seconds.
   private static let coarseTick: UInt64 = 2_100_000_000
+
+  /// Whether a look finds what the last listing found, for good. Changes nothing: several threads may ask at once. False
+  /// as well where ``mustList(_:)`` has to say.
+  func isUnchanged(_ look: DirectoryLook) -> Bool {
+    guard settled, look.modified == modified else { return false }
+    // Who looked later has looked at the clocks as well.
+    guard look.now > lastNow else { return true }
+    // Clocks drift apart: one that is measured against a moment long ago is not known to have been set.
+    let passed = look.now - lastNow
+    return passed < Self.memory && look.wall >= lastWall
+      && look.wall - lastWall + Self.jitter >= passed
+  }
 
   /// What a look says that another thread may have overtaken: whether to list; nil if it must be taken again.
   mutating func mustList(early look: DirectoryLook) -> Bool? {

@@ -26,7 +26,7 @@ extension Engine {
     if hasBegunLog, !hasMerged { mergeAtClose() }
     stateLock.withLock {
       catalog.close()
-      recordCache = RecordCache(limit: 0)
+      recordCache.removeAll()
     }
     if let loss { throw .file(loss) }
   }

@@ -23,35 +23,50 @@ extension Engine {
   package func lookup(
     _ key: Fingerprint, _ question: Question, countsAsUse: Bool
   ) throws(StoreError) -> Answer? {
-    try lookup(key, countsAsUse: countsAsUse) { row in
-      // Where one entry fills all slots, as mostly, it answers whatever is asked.
-      catalog.index.onlyPlace(row: row) ?? pick(catalog.index.places(row: row), question)
+    let hash = key.tableHash
+    catalog.index.table.hint.prefetch(hash)
+    recordCache.hint.prefetch(hash)
+    // Before the lock, so that mostly no thread waits for the system call of another. If it fails, the refresh
+    // tells why.
+    let look = try? look()
+    if let look {
+      switch glance(key, hash: hash, question, look, countsAsUse: countsAsUse) {
+      case .found(let answer): return answer
+      case .onDisk(let chosen):
+        // What cannot be read is looked into below.
+        if let answer = try? answer(key, chosen) { return answer }
+      case .unclear: break
+      }
     }
+    return try lookup(key, question, look, countsAsUse: countsAsUse)
+  }
+
+  @inline(never)
+  private func lookup(
+    _ key: Fingerprint, _ question: Question, _ look: DirectoryLook?, countsAsUse: Bool
+  ) throws(StoreError) -> Answer? {
+    try lookup(key, look, countsAsUse: countsAsUse) { row in place(question, row: row) }
+  }
+
+  /// Of the places that fill a slot of a row of the index the one that answers a question.
+  func place(_ question: Question, row: Int) -> SlottedPlace? {
+    // Where one entry fills all slots, as mostly, it answers whatever is asked.
+    catalog.index.onlyPlace(row: row) ?? pick(catalog.index.places(row: row), question)
   }
 
   /// The same, of the entry that `pick` chooses among those that fill a slot of a row of the index; it is called with
-  /// the state lock held.
+  /// the state lock held. `look` is one that was taken since the question was asked.
   func lookup(
-    _ key: Fingerprint, countsAsUse: Bool, _ pick: (_ row: Int) -> SlottedPlace?
+    _ key: Fingerprint, _ look: DirectoryLook? = nil, countsAsUse: Bool,
+    _ pick: (_ row: Int) -> SlottedPlace?
   ) throws(StoreError) -> Answer? {
     var stale = 0
+    var look = look
     while true {
-      guard let chosen = try choose(key, countsAsUse: countsAsUse, pick) else { return nil }
-      let (place, slots) = (chosen.place.place, chosen.place.slots)
-      let onDisk: OpenSegment
-      switch chosen.source {
-      case .memory(let record): return Answer(record: record, place: place, slots: slots)
-      case .disk(let segment): onDisk = segment
+      guard let chosen = try choose(key, look.take(), countsAsUse: countsAsUse, pick) else {
+        return nil
       }
-      do throws(SegmentReader.RecordFailure) {
-        let record = try read(place, in: onDisk, key: key, sharing: chosen.texts)
-        if chosen.isLasting {
-          stateLock.withLock {
-            recordCache.insert(record, at: Catalog.Spot(place), sharing: chosen.texts)
-          }
-        }
-        return Answer(record: record, place: place, slots: slots)
-      } catch {
+      do throws(SegmentReader.RecordFailure) { return try answer(key, chosen) } catch {
         switch error {
         case .file(let error) where error.isStale && stale < Catalog.attempts:
           stale += 1
@@ -60,11 +75,37 @@ extension Engine {
         case .overLimit(let bytes):
           throw .payloadTooLong(bytes: bytes, limit: options.payloadLimit)
         // Each turn takes one record out of the running, so that this ends.
-        case .damaged(let what): try setAside(place, key: key, what: what)
-        case .unfaithful(let what): try setAside(place, key: key, what: what, isWhole: true)
+        case .damaged(let what): try setAside(chosen.place.place, key: key, what: what)
+        case .unfaithful(let what):
+          try setAside(chosen.place.place, key: key, what: what, isWhole: true)
         }
       }
     }
+  }
+
+  /// A look at the directory, for a question that is asked now.
+  func look() throws(FileError) -> DirectoryLook {
+    DirectoryLook(modified: try directory.modificationTime(), clocks: lookClocks())
+  }
+
+  /// What a place has, from memory or the disk.
+  private func answer(
+    _ key: Fingerprint, _ chosen: Chosen
+  ) throws(SegmentReader.RecordFailure) -> Answer {
+    let (place, slots) = (chosen.place.place, chosen.place.slots)
+    let segment: OpenSegment
+    switch chosen.source {
+    case .memory(let record): return Answer(record: record, place: place, slots: slots)
+    case .disk(let open): segment = open
+    }
+    let record = try read(place, in: segment, key: key, sharing: chosen.texts)
+    if chosen.isToBeKept {
+      stateLock.withLock {
+        guard !catalog.isClosed else { return }
+        recordCache.insert(record, at: Catalog.Spot(place), sharing: chosen.texts)
+      }
+    }
+    return Answer(record: record, place: place, slots: slots)
   }
 
   private func setAside(
@@ -75,13 +116,15 @@ extension Engine {
     }
   }
 
-  private struct Chosen {
+  /// The entry that answers a question, and where it is.
+  struct Chosen {
     var place: SlottedPlace
     var source: Source
-    /// Whether it is on stable storage, so that no failing disk takes it back.
-    var isLasting: Bool
+    /// Whether it should be kept in memory once it is read: it is on stable storage, so that no failing disk takes it
+    /// back, and worth it.
+    var isToBeKept = false
     /// What a record that is read now may share.
-    var texts: RecordTexts
+    var texts = RecordTexts()
 
     enum Source {
       case memory(ReadRecord)
@@ -90,32 +133,39 @@ extension Engine {
   }
 
   private func choose(
-    _ key: Fingerprint, countsAsUse: Bool, _ pick: (_ row: Int) -> SlottedPlace?
+    _ key: Fingerprint, _ early: DirectoryLook?, countsAsUse: Bool,
+    _ pick: (_ row: Int) -> SlottedPlace?
   ) throws(StoreError) -> Chosen? {
-    // Before the lock, so that mostly no thread waits for the system call of another. If it fails, the refresh
-    // tells why.
-    let look = try? DirectoryLook(directory, host)
+    let hash = key.tableHash
+    let look = early ?? (try? look())
     return try stateLock.withLock { () throws(StoreError) -> Chosen? in
       try catalog.untilPresent(look: look) { catalog throws(Catalog.Interruption) -> Chosen? in
         try catalog.requireSettled(key)
+        // From here on others may see at a glance that nothing has changed.
+        if let look, catalog.isUpToDate(look) { stateLock.share() }
         let now = look?.wall ?? host.wallClock()
-        guard let row = catalog.index.row(ofKnown: key) else { return nil }
+        guard let row = catalog.index.row(ofKnown: key, hash: hash) else { return nil }
         let use = catalog.index.lastUse(row: row)
         guard !catalog.isExpired(use, at: now),
           let place = pick(row),
           let segment = catalog.segment(place.place.segment)
         else { return nil }
         if countsAsUse { noteUse(key, row, use, at: now) }
-        if let record = recordCache.record(at: Catalog.Spot(place.place)) {
-          return Chosen(
-            place: place, source: .memory(record), isLasting: true, texts: RecordTexts())
+        if let record = recordCache.record(hash: hash, at: Catalog.Spot(place.place)) {
+          return Chosen(place: place, source: .memory(record))
         }
-        let open = OpenSegment(segment, file: try catalog.file(of: segment))
-        return Chosen(
-          place: place, source: .disk(open), isLasting: segment.isLasting(place.place),
-          texts: recordCache.texts)
+        return chosen(place, segment, file: try catalog.file(of: segment))
       }
     }
+  }
+
+  /// A record that has to be read.
+  func chosen(_ place: SlottedPlace, _ segment: Segment, file: any File) -> Chosen {
+    Chosen(
+      place: place, source: .disk(OpenSegment(segment, file: file)),
+      isToBeKept: segment.isLasting(place.place)
+        && recordCache.admits(Catalog.Spot(place.place), length: place.place.storedLength),
+      texts: recordCache.texts)
   }
 
   /// The one of a key's places that answers a question.
@@ -164,27 +214,6 @@ extension Engine {
           what: "record header; read by the footer", key: key))
     }
   }
-
-  // MARK: Use and age, with the state lock
-
-  /// Whether a key was neither saved nor looked up for longer than the time to live.
-  package func isExpired(_ key: Fingerprint) -> Bool {
-    options.timeToLive > 0 && catalog.isExpired(key, at: host.wallClock())
-  }
-
-  /// Notes a lookup: in memory at once, on disk with the next write if what is noted there is older
-  /// than a thirtieth of the time to live (than a day where keys live for ever).
-  private func noteUse(_ key: Fingerprint, _ row: Int, _ use: Index.Use, at now: UInt64) {
-    guard !isReadOnly else { return }
-    catalog.index.noteLookup(row: row, at: UInt32(clamping: now / 1_000_000_000))
-    let marked = UInt64(use.marked) * 1_000_000_000
-    let interval = options.timeToLive == 0 ? 86_400_000_000_000 : options.timeToLive / 30
-    guard marked == 0 || now > marked && now - marked > interval else { return }
-    guard pendingMarks.count < Self.pendingMarkLimit || pendingMarks[key] != nil else { return }
-    pendingMarks[key] = now
-  }
-
-  private static let pendingMarkLimit = 1 << 16
 }
 
 extension SegmentReader {

@@ -18,15 +18,17 @@ package final class Engine: @unchecked Sendable {
   package let isReadOnly: Bool
   let host: Host
   let directory: any Directory
+  // The host's, by itself: lookups would copy all of it.
+  let lookClocks: @Sendable () -> (wall: UInt64, monotonic: UInt64)
 
   let stateLock: any Lock
   // Guarded by stateLock.
   let catalog: Catalog
-  var pendingMarks: [Fingerprint: UInt64] = [:] {
+  @exclusivity(unchecked) var pendingMarks: [Fingerprint: UInt64] = [:] {
     didSet { hasPendingMarks.store(!pendingMarks.isEmpty, ordering: .relaxed) }
   }
   @exclusivity(unchecked) private var spareFrames: [Frame] = []
-  @exclusivity(unchecked) var recordCache: RecordCache
+  let recordCache: RecordCache
 
   /// Whether there are pending marks: a save looks without the lock.
   let hasPendingMarks = Atomic(false)
@@ -58,6 +60,7 @@ package final class Engine: @unchecked Sendable {
   ) throws(StoreError) {
     self.path = path
     self.host = host
+    lookClocks = host.coarseClocks ?? { (host.wallClock(), host.monotonicClock()) }
     stateLock = host.threads.makeLock()
     appendLock = host.threads.makeLock()
     commitQueue = CommitQueue(threads: host.threads)

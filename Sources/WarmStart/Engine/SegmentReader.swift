@@ -127,18 +127,6 @@ struct SegmentReader {
   }
 }
 
-/// A record as it was read: its header, and its payload restored. An object, since a header is large and a
-/// record that is asked for again and again passes through many hands.
-package final class ReadRecord: Sendable {
-  package let header: RecordHeader
-  package let payload: [UInt8]
-
-  init(header: RecordHeader, payload: [UInt8]) {
-    self.header = header
-    self.payload = payload
-  }
-}
-
 extension SegmentReader {
   /// Why a record could not be read.
   enum RecordFailure: Error {

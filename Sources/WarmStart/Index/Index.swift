@@ -1,16 +1,16 @@
 // What counts of every key. Pure memory: nothing but what a replay of the records gives.
 
+internal import CWarmStart
+
 /// The index of a store. An object: as a value each question to one that a class has would retain and release
 /// all of its parts. Not safe for several threads.
 package final class Index {
   // Whoever has an index sees to it that one thread at a time uses it, and no change calls out of this file: asking
   // the run time for each of them whether anything else is under way took a tenth of a save.
 
-  @exclusivity(unchecked) private var table = FingerprintTable()
-  // By the number of the key. A key whose one record fills every slot, as most do, takes a place and
-  // nothing more; for the others the place says where to look: `empty` or `elsewhere`.
-  @exclusivity(unchecked) private var places: [Place] = []
-  @exclusivity(unchecked) private var uses: [Use] = []
+  // A key whose one record fills every slot, as most do, takes a row with the place of that and nothing more; for the
+  // others the place says where to look: `empty` or `elsewhere`.
+  let table: KeyTable
   @exclusivity(unchecked) private var states: [Int: KeyState] = [:]
 
   @exclusivity(unchecked) private var originNumbers: [SegmentID: UInt32] = [:]
@@ -34,13 +34,11 @@ package final class Index {
     package internal(set) var marked: UInt32 = 0
   }
 
-  package init() {}
+  package init() { table = KeyTable() }
 
   /// A copy, which goes its own way.
   package init(_ other: Index) {
-    table = other.table
-    places = other.places
-    uses = other.uses
+    table = KeyTable(copying: other.table)
     states = other.states
     originNumbers = other.originNumbers
     origins = other.origins
@@ -54,12 +52,9 @@ package final class Index {
 
   /// Makes room for this many more keys.
   package func reserve(_ more: Int) {
-    guard places.count + more > places.capacity else { return }
+    guard table.count + more > table.capacity else { return }
     // Asked for a few at a time, it must not copy everything each time.
-    let room = max(places.count + more, 2 * places.capacity)
-    table.reserve(room)
-    places.reserveCapacity(room)
-    uses.reserveCapacity(room)
+    table.reserve(max(table.count + more, 2 * table.capacity))
   }
 
   // MARK: Names by number
@@ -93,17 +88,18 @@ package final class Index {
   /// Takes an entry into account that was written at `saved`, seconds since 1970.
   package func insert(_ key: Fingerprint, _ place: Place, saved: UInt32) {
     let number = row(of: key)
-    uses[number].saved = max(uses[number].saved, saved)
-    let present = places[number]
+    let row = table.row(number)
+    row.pointee.use.saved = max(row.pointee.use.saved, saved)
+    let present = row.pointee.place
     if present.segment == Self.empty {
       liveKeys += 1
-      places[number] = place
+      row.pointee.place = place
       credit(place)
     } else if present.segment == Self.elsewhere {
       insertElsewhere(number, place)
     } else if supersedes(place, present) {
       debit(present)
-      places[number] = place
+      row.pointee.place = place
       credit(place)
     } else {
       moveElsewhere(number, present)
@@ -131,7 +127,8 @@ package final class Index {
   /// that the index has forgotten, may count again: then the key must be replayed.
   package func remove(_ key: Fingerprint, through stamp: UInt64) -> Bool {
     let number = row(of: key)
-    if places[number].segment != Self.elsewhere { moveElsewhere(number, places[number]) }
+    let place = table.row(number).pointee.place
+    if place.segment != Self.elsewhere { moveElsewhere(number, place) }
     guard stamp > states[number]!.removedThrough else { return false }
     let order = order
     var removed = false
@@ -144,25 +141,30 @@ package final class Index {
     return removed && !states[number]!.places.isEmpty
   }
 
-  /// Notes that the key of a row was looked up, at `time`, seconds since 1970.
+  /// Notes that the key of a row was looked up, at `time`, seconds since 1970. Several threads may do that at once, while
+  /// none does anything else but to look.
   package func noteLookup(row number: Int, at time: UInt32) {
-    uses[number].lookedUp = max(uses[number].lookedUp, time)
+    withUnsafeMutablePointer(to: &table.row(number).pointee.use.lookedUp) {
+      ws_shared_raise($0, time)
+    }
   }
 
   /// Takes an access mark into account: the key was looked up at `time`, seconds since 1970.
   package func insertMark(_ key: Fingerprint, at time: UInt32) {
     let number = row(of: key)
     noteLookup(row: number, at: time)
-    uses[number].marked = max(uses[number].marked, time)
+    let row = table.row(number)
+    row.pointee.use.marked = max(row.pointee.use.marked, time)
   }
 
   /// Forgets what fills the slots of a key, before they are filled anew from all records.
   package func forget(_ key: Fingerprint) {
     guard let number = table.number(of: key) else { return }
-    if places[number].segment == Self.elsewhere {
+    let place = table.row(number).pointee.place
+    if place.segment == Self.elsewhere {
       replaceState(number) { $0.places = [] }
-    } else if places[number].segment != Self.empty {
-      debit(places[number])
+    } else if place.segment != Self.empty {
+      debit(place)
       liveKeys -= 1
       setSegment(number, Self.empty)
     }
@@ -170,9 +172,7 @@ package final class Index {
 
   /// Forgets the removals of a key, before they are taken into account anew.
   package func forgetRemoval(_ key: Fingerprint) {
-    guard let number = table.number(of: key), places[number].segment == Self.elsewhere else {
-      return
-    }
+    guard let number = table.number(of: key), isElsewhere(number) else { return }
     states[number]!.removedThrough = 0
   }
 
@@ -198,33 +198,40 @@ package final class Index {
 
   /// The stamp of the key's newest removal; 0 if there was none.
   package func removedThrough(_ key: Fingerprint) -> UInt64 {
-    guard let number = table.number(of: key), places[number].segment == Self.elsewhere else {
-      return 0
-    }
+    guard let number = table.number(of: key), isElsewhere(number) else { return 0 }
     return states[number]!.removedThrough
   }
 
   /// When the key was last used.
   package func lastUse(of key: Fingerprint) -> Use? {
-    table.number(of: key).map { uses[$0] }
+    table.number(of: key).map { lastUse(row: $0) }
   }
 
   /// The row of a key: for several questions about it one search. It is its own for ever.
   package func row(ofKnown key: Fingerprint) -> Int? { table.number(of: key) }
 
+  /// The same, for who has its ``Fingerprint/tableHash``.
+  func row(ofKnown key: Fingerprint, hash: UInt64) -> Int? { table.number(of: key, hash: hash) }
+
   /// The same of the key of a row.
-  package func lastUse(row: Int) -> Use { uses[row] }
+  package func lastUse(row number: Int) -> Use {
+    let row = table.row(number)
+    return Use(
+      saved: row.pointee.use.saved,
+      lookedUp: withUnsafeMutablePointer(to: &row.pointee.use.lookedUp) { ws_shared_load($0) },
+      marked: row.pointee.use.marked)
+  }
 
   /// Every key that has an entry, and its places, in the order of arrival.
   package func forEachKey(_ body: (Fingerprint, [SlottedPlace]) -> Void) {
-    for (number, key) in table.keys.enumerated() {
+    for number in 0..<table.count {
       let places = places(row: number)
-      if !places.isEmpty { body(key, places) }
+      if !places.isEmpty { body(table.row(number).pointee.key, places) }
     }
   }
 
   /// Keys so far, those without an entry included: more come behind these only.
-  package var rows: Int { places.count }
+  package var rows: Int { table.count }
 
   /// Of the given rows every key that has an entry, its places, and when it was last used.
   package func forEachKey(
@@ -234,13 +241,13 @@ package final class Index {
     for number in rows {
       let places = places(row: number)
       guard !places.isEmpty else { continue }
-      body(number, table.keys[number], places, uses[number])
+      body(number, table.row(number).pointee.key, places, lastUse(row: number))
     }
   }
 
   /// The same of the key of a row.
   package func places(row number: Int) -> [SlottedPlace] {
-    let place = places[number]
+    let place = table.row(number).pointee.place
     if place.segment == Self.empty { return [] }
     if place.segment == Self.elsewhere { return states[number]!.places }
     return [Self.slotted(place)]
@@ -248,7 +255,7 @@ package final class Index {
 
   /// The place that fills every slot of the key of a row; nil if several do, or none.
   func onlyPlace(row number: Int) -> SlottedPlace? {
-    let place = places[number]
+    let place = table.row(number).pointee.place
     return place.segment == Self.empty || place.segment == Self.elsewhere
       ? nil : Self.slotted(place)
   }
@@ -260,12 +267,11 @@ package final class Index {
   // MARK: Rows
 
   private func row(of key: Fingerprint) -> Int {
-    let (number, isNew) = table.insert(key)
-    if isNew {
-      places.append(Self.marker(Self.empty))
-      uses.append(Use())
-    }
-    return number
+    table.insert(key, Self.marker(Self.empty))
+  }
+
+  private func isElsewhere(_ number: Int) -> Bool {
+    table.row(number).pointee.place.segment == Self.elsewhere
   }
 
   private static func marker(_ segment: UInt32) -> Place {
@@ -275,7 +281,7 @@ package final class Index {
   }
 
   private func setSegment(_ number: Int, _ segment: UInt32) {
-    places[number] = Self.marker(segment)
+    table.row(number).pointee.place = Self.marker(segment)
   }
 
   private func moveElsewhere(_ number: Int, _ place: Place) {

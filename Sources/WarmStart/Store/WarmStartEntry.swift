@@ -9,25 +9,58 @@ public enum EntryKind: String, Hashable, Sendable, Codable, CaseIterable {
 }
 
 /// One entry of a store: what a fit saved, and when, and of which run.
-public struct WarmStartEntry: Hashable, Sendable {
-  /// What the fit saved.
-  public var payload: [UInt8]
-  /// The criterion there, lower is better; nil if the fit gave none or one that is not finite.
-  public var objective: Double?
-  /// The fit's own count of its iterations, if it gave one.
-  public var iteration: UInt64?
-  /// When it was written: nanoseconds since 1970, by the writer's clock.
-  public var writtenNanoseconds: UInt64
+public struct WarmStartEntry: Sendable {
+  // Shared with the store that gave it: a lookup copies no part of it.
+  private var record: ReadRecord
   /// Checkpoint or final. A final entry of another producer comes back as a checkpoint.
   public var kind: EntryKind
+
+  /// What the fit saved.
+  public var payload: [UInt8] {
+    get { record.payload }
+    set { record = ReadRecord(header: record.header, payload: newValue) }
+  }
+  /// The criterion there, lower is better; nil if the fit gave none or one that is not finite.
+  public var objective: Double? {
+    get { record.header.objective }
+    set { change { $0.objective = newValue } }
+  }
+  /// The fit's own count of its iterations, if it gave one.
+  public var iteration: UInt64? {
+    get { record.header.iteration }
+    set { change { $0.iteration = newValue } }
+  }
+  /// When it was written: nanoseconds since 1970, by the writer's clock.
+  public var writtenNanoseconds: UInt64 {
+    get { record.header.writeTime }
+    set { change { $0.writeTime = newValue } }
+  }
   /// The run that wrote it.
-  public var runID: RunID
+  public var runID: RunID {
+    get { RunID(decoded: record.header.runID) }
+    set { change { $0.runID = newValue.description } }
+  }
   /// The producer of the store that saved it: whose criterion a final claims to satisfy. Empty for none.
-  public var producer: String
-  /// Which fit this is, for people; nil if it was saved without one.
-  public var label: String?
+  public var producer: String {
+    get { record.header.producer }
+    set { change { $0.producer = newValue } }
+  }
+  /// Which fit this is, for people; nil if it was saved without one, or with an empty one.
+  public var label: String? {
+    get { record.header.label.isEmpty ? nil : record.header.label }
+    set { change { $0.label = newValue ?? "" } }
+  }
   /// The key that it was saved under.
-  public var key: Fingerprint
+  public var key: Fingerprint {
+    get { record.header.key }
+    set { change { $0.key = newValue } }
+  }
+
+  private mutating func change(_ change: (inout RecordHeader) -> Void) {
+    var header = record.header
+    change(&header)
+    record = ReadRecord(header: header, payload: record.payload)
+  }
 
   /// An entry made by hand, for ``Session/preload(_:)``. Nothing is saved and nothing checked.
   public init(
@@ -35,42 +68,51 @@ public struct WarmStartEntry: Hashable, Sendable {
     writtenNanoseconds: UInt64 = 0, kind: EntryKind = .checkpoint, runID: RunID, producer: String,
     label: String? = nil, key: Fingerprint
   ) {
-    self.payload = payload
-    self.objective = objective
-    self.iteration = iteration
-    self.writtenNanoseconds = writtenNanoseconds
+    var header = RecordHeader(
+      kind: kind.recordKind, stamp: 0, writeTime: writtenNanoseconds,
+      origin: Origin(segment: SegmentID(creation: 0, random: 0), number: 0), key: key, number: 0)
+    header.objective = objective
+    header.iteration = iteration
+    header.runID = runID.description
+    header.producer = producer
+    header.label = label ?? ""
+    record = ReadRecord(header: header, payload: payload)
     self.kind = kind
-    self.runID = runID
-    self.producer = producer
-    self.label = label
-    self.key = key
   }
 
   /// An entry that its own producer has saved and that is not written yet.
   init(_ draft: Draft, payload: [UInt8], written: UInt64) {
-    self.payload = payload
-    objective = draft.objective.flatMap { $0.isFinite ? $0 : nil }
-    iteration = draft.iteration
-    writtenNanoseconds = written
-    kind = draft.kind == .final ? .final : .checkpoint
-    runID = RunID(draft.runID)!  // drafts of entries are made from one
-    producer = draft.producer
-    label = draft.label.isEmpty ? nil : draft.label
-    key = draft.key
+    self.init(
+      payload: payload, objective: draft.objective.flatMap { $0.isFinite ? $0 : nil },
+      iteration: draft.iteration, writtenNanoseconds: written,
+      kind: draft.kind == .final ? .final : .checkpoint,
+      runID: RunID(decoded: draft.runID),  // drafts of entries are made from one
+      producer: draft.producer, label: draft.label, key: draft.key)
   }
 
   /// `producer` is who asks.
   init(_ record: ReadRecord, askedBy producer: String) {
-    let header = record.header
-    payload = record.payload
-    objective = header.objective
-    iteration = header.iteration
-    writtenNanoseconds = header.writeTime
-    kind = EntryKind(header.kind, producer: header.producer, askedBy: producer)
-    runID = RunID(decoded: header.runID)
-    self.producer = header.producer
-    label = header.label.isEmpty ? nil : header.label
-    key = header.key
+    self.record = record
+    kind = EntryKind(record.header.kind, producer: record.header.producer, askedBy: producer)
+  }
+}
+
+extension WarmStartEntry: Hashable {
+  /// Whether all that they tell is the same.
+  public static func == (left: WarmStartEntry, right: WarmStartEntry) -> Bool {
+    left.kind == right.kind && left.key == right.key && left.objective == right.objective
+      && left.iteration == right.iteration && left.writtenNanoseconds == right.writtenNanoseconds
+      && left.runID == right.runID && left.producer == right.producer
+      && left.label == right.label && left.payload == right.payload
+  }
+
+  /// Hashes what tells entries of one store apart.
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(key)
+    hasher.combine(runID)
+    hasher.combine(writtenNanoseconds)
+    hasher.combine(iteration)
+    hasher.combine(objective)
   }
 }
 

@@ -21,6 +21,8 @@ public final class WarmStartStore: @unchecked Sendable {
   private let host: Host
   private let options: EngineOptions
   private let backgroundMemory: Int
+  // Made once: to make it takes a reference to the producer that all threads would count.
+  private let resume: Engine.Question
   private let access: Engine.Access
   private let lock: any Lock
   // Guarded by lock.
@@ -33,6 +35,9 @@ public final class WarmStartStore: @unchecked Sendable {
   /// One more than the generation of the process in which the engine, and what writes for it, change no more until
   /// the store is closed; 0 if there is none. Then they are read without the lock.
   private let settledIn = Atomic<UInt64>(0)
+  // The engine then, without counting a reference to it: it is there for as long as the store is, and whoever calls the
+  // store has that.
+  private var settledEngine: Unmanaged<Engine>?
 
   /// Where warnings go.
   var logger: Logger? { options.logger }
@@ -70,6 +75,7 @@ public final class WarmStartStore: @unchecked Sendable {
     self.access = access
     self.options = options.engineOptions(host: host)
     backgroundMemory = options.backgroundMemory
+    resume = .resume(producer: self.options.producer)
     isReadOnly = access.isReadOnly
     producer = self.options.producer
     guard producer.utf8.count <= FormatLimits.producer else {
@@ -112,15 +118,17 @@ public final class WarmStartStore: @unchecked Sendable {
     if let background { _ = Unmanaged.passRetained(background) }
   }
 
+  private var process: UInt64 { UInt64(ForkGeneration.current) + 1 }
+
   /// The engine, and what writes for it in the background if this store does.
   private func parts() throws(StoreError) -> (engine: Engine, background: BackgroundWriter?) {
-    let process = UInt64(ForkGeneration.current) + 1
     if settledIn.load(ordering: .acquiring) == process, let current { return (current, background) }
     return try lock.withLock { () throws(StoreError) in
       let engine = try engineWithLock()
       if background == nil, writesInBackground {
         background = BackgroundWriter(engine: engine, host: host, limit: backgroundMemory)
       }
+      settledEngine = .passUnretained(engine)
       settledIn.store(process, ordering: .releasing)
       return (engine, background)
     }
@@ -272,7 +280,7 @@ public final class WarmStartStore: @unchecked Sendable {
   /// Throws if the disk cannot read the directory or the entry, the payload is over
   /// ``StoreOptions/payloadLimit``, or the store is closed.
   public func lookup(_ key: Fingerprint) throws(StoreError) -> WarmStartEntry? {
-    try lookup(key, .resume(producer: producer))
+    try lookup(key, resume)
   }
 
   /// The newest entry of either kind: for seeds from near matches, where objectives of different fits
@@ -290,6 +298,11 @@ public final class WarmStartStore: @unchecked Sendable {
   private func lookup(
     _ key: Fingerprint, _ question: Engine.Question
   ) throws(StoreError) -> WarmStartEntry? {
+    if settledIn.load(ordering: .acquiring) == process, background == nil, let settledEngine {
+      return try settledEngine._withUnsafeGuaranteedRef { engine in
+        Result { () throws(StoreError) in try written(engine, key, question) }
+      }.get()
+    }
     let (engine, background) = try parts()
     guard let background else { return try written(engine, key, question) }
     for _ in 0..<Self.patience {

@@ -35,11 +35,22 @@ package protocol RunningThread: AnyObject, Sendable {
 package protocol Lock: AnyObject, Sendable {
   func acquire()
   func release()
+  /// Takes part of the lock, together with others that only look at what it protects, if that is to be had at once.
+  /// To be given up by ``releaseShared()`` on the same thread before that waits for anything.
+  func tryAcquireShared() -> Bool
+  func releaseShared()
+  /// By who holds the lock: once it is released, others may look together until somebody holds it again.
+  func share()
   /// A condition of what this lock protects.
   func makeSignal() -> any Signal
 }
 
 extension Lock {
+  // Who looks waits for the lock.
+  package func tryAcquireShared() -> Bool { false }
+  package func releaseShared() {}
+  package func share() {}
+
   /// Runs `body` with the lock held.
   package func withLock<Result: ~Copyable, Failure: Error>(
     _ body: () throws(Failure) -> Result
@@ -110,6 +121,9 @@ package final class ThreadLock: Lock, @unchecked Sendable {
 
   package func acquire() { ws_lock_acquire(handle) }
   package func release() { ws_lock_release(handle) }
+  package func tryAcquireShared() -> Bool { ws_lock_try_shared(handle) }
+  package func releaseShared() { ws_lock_release_shared(handle) }
+  package func share() { ws_lock_share(handle) }
   package func makeSignal() -> any Signal { ThreadSignal(self) }
 }
 

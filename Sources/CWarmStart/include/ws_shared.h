@@ -1,0 +1,26 @@
+// Memory that threads change while others look at it, each by itself and in no order.
+#ifndef WS_SHARED_H
+#define WS_SHARED_H
+
+#include <stdint.h>
+
+static inline uint32_t ws_shared_load(const uint32_t *at) {
+  return __atomic_load_n(at, __ATOMIC_RELAXED);
+}
+
+static inline void ws_shared_store(uint32_t *at, uint32_t value) {
+  __atomic_store_n(at, value, __ATOMIC_RELAXED);
+}
+
+// Makes it the value, unless it is that or more.
+static inline void ws_shared_raise(uint32_t *at, uint32_t value) {
+  uint32_t present = ws_shared_load(at);
+  while (present < value &&
+         !__atomic_compare_exchange_n(at, &present, value, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+}
+
+// That memory will be read soon. It need not be there.
+static inline void ws_prefetch(const void *at) { __builtin_prefetch(at); }
+
+#endif

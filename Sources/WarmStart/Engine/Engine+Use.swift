@@ -1,0 +1,45 @@
+// Which keys are in use: what lookups note.
+
+extension Engine {
+  /// Whether a key was neither saved nor looked up for longer than the time to live.
+  package func isExpired(_ key: Fingerprint) -> Bool {
+    options.timeToLive > 0 && catalog.isExpired(key, at: host.wallClock())
+  }
+
+  /// Notes a lookup: in memory at once, on disk with the next write if what is noted there is older
+  /// than a thirtieth of the time to live (than a day where keys live for ever).
+  func noteUse(_ key: Fingerprint, _ row: Int, _ use: Index.Use, at now: UInt64) {
+    guard !isReadOnly else { return }
+    catalog.index.noteLookup(row: row, at: UInt32(clamping: now / 1_000_000_000))
+    guard isMarkDue(use, at: now) else { return }
+    guard pendingMarks.count < Self.pendingMarkLimit || pendingMarks[key] != nil else { return }
+    pendingMarks[key] = now
+  }
+
+  /// The same with a part of the state lock only; false, and nothing is noted, if a mark has to be.
+  func noteUseAtAGlance(
+    _ key: Fingerprint, _ row: Int, _ use: Index.Use, at now: UInt64
+  ) -> Bool {
+    guard !isReadOnly else { return true }
+    if isMarkDue(use, at: now) {
+      if let mark = pendingMarks[key] {
+        guard now < mark || now - mark < Self.markGrain else { return false }
+      } else {
+        guard pendingMarks.count >= Self.pendingMarkLimit else { return false }
+      }
+    }
+    catalog.index.noteLookup(row: row, at: UInt32(clamping: now / 1_000_000_000))
+    return true
+  }
+
+  private func isMarkDue(_ use: Index.Use, at now: UInt64) -> Bool {
+    let marked = UInt64(use.marked) * 1_000_000_000
+    let interval = options.timeToLive == 0 ? 86_400_000_000_000 : options.timeToLive / 30
+    return marked == 0 || now > marked && now - marked > interval
+  }
+
+  /// How much later a key may have been looked up than its mark will say, nanoseconds.
+  private static let markGrain: UInt64 = 60_000_000_000
+  private static let pendingMarkLimit = 1 << 16
+}
+
