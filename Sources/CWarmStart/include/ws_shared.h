@@ -2,6 +2,7 @@
 #ifndef WS_SHARED_H
 #define WS_SHARED_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 static inline uint32_t ws_shared_load(const uint32_t *at) {
@@ -19,6 +20,10 @@ static inline void ws_shared_raise(uint32_t *at, uint32_t value) {
          !__atomic_compare_exchange_n(at, &present, value, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
 }
+
+// Memory for a table that is read at random: of large ones in the processor's large pages, where the system has them,
+// since it can look up the places of few small ones at once. To be freed by free(3). NULL if there is none.
+void *ws_table_create(size_t length);
 
 // That memory will be read soon. It need not be there.
 static inline void ws_prefetch(const void *at) { __builtin_prefetch(at); }

@@ -44,9 +44,14 @@ extension Catalog {
     deferred.footers.append((segment, search))
   }
 
+  /// Whether the index knows everything of the key.
+  func knowsAll(of key: Fingerprint) -> Bool {
+    deferred.footers.isEmpty || deferred.broughtIn.contains(key)
+  }
+
   /// The index knows everything of the key from here on; some of it may have to be settled.
   func bringIn(_ key: Fingerprint) throws(Interruption) {
-    guard !deferred.footers.isEmpty, !deferred.broughtIn.contains(key) else { return }
+    guard !knowsAll(of: key) else { return }
     guard deferred.broughtIn.count < deferred.patience else { return try bringInAll() }
     for (segment, search) in deferred.footers {
       let file = try file(of: segment)
@@ -67,7 +72,7 @@ extension Catalog {
 
   /// The same outside of a refresh. Without a look at the directory if the key is known already.
   func bringInByItself(_ key: Fingerprint) throws(StoreError) {
-    guard !deferred.footers.isEmpty, !deferred.broughtIn.contains(key) else { return }
+    guard !knowsAll(of: key) else { return }
     try untilPresent { catalog throws(Interruption) in try catalog.bringIn(key) }
   }
 

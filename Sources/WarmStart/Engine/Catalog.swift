@@ -148,10 +148,10 @@ final class Catalog {
     throw .unreadableDirectory(path: directory.path, why: "its files keep changing their names")
   }
 
-  /// Whether a look shows that a refresh would find nothing, and all that is to be known of any key is in the index.
-  /// Several threads may ask at once, and ask the index then, while none changes the catalog.
+  /// Whether a look shows that a refresh would find nothing. Several threads may ask at once, and ask the index then of
+  /// keys that it ``knowsAll(of:)``, while none changes the catalog.
   func isUpToDate(_ look: DirectoryLook) -> Bool {
-    !isClosed && live.isEmpty && unsettled.isEmpty && unsettleable.isEmpty && deferred.isEmpty
+    !isClosed && live.isEmpty && unsettled.isEmpty && unsettleable.isEmpty
       && watch.isUnchanged(look)
   }
 

@@ -19,7 +19,7 @@ extension Engine {
   ) -> Glance {
     guard stateLock.tryAcquireShared() else { return .unclear }
     defer { stateLock.releaseShared() }
-    guard catalog.isUpToDate(look) else { return .unclear }
+    guard catalog.isUpToDate(look), catalog.knowsAll(of: key) else { return .unclear }
     recordCache.prefetch(hash)
     guard let row = catalog.index.row(ofKnown: key, hash: hash) else { return .unclear }
     let use = catalog.index.lastUse(row: row)

@@ -103,6 +103,8 @@ extension Engine {
       stateLock.withLock {
         guard !catalog.isClosed else { return }
         recordCache.insert(record, at: Catalog.Spot(place), sharing: chosen.texts)
+        // What others look for has not changed.
+        stateLock.share()
       }
     }
     return Answer(record: record, place: place, slots: slots)

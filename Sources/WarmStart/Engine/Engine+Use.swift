@@ -23,7 +23,7 @@ extension Engine {
     guard !isReadOnly else { return true }
     if isMarkDue(use, at: now) {
       if let mark = pendingMarks[key] {
-        guard now < mark || now - mark < Self.markGrain else { return false }
+        guard now < mark || now - mark < min(markInterval, Self.markGrain) else { return false }
       } else {
         guard pendingMarks.count >= Self.pendingMarkLimit else { return false }
       }
@@ -34,11 +34,15 @@ extension Engine {
 
   private func isMarkDue(_ use: Index.Use, at now: UInt64) -> Bool {
     let marked = UInt64(use.marked) * 1_000_000_000
-    let interval = options.timeToLive == 0 ? 86_400_000_000_000 : options.timeToLive / 30
-    return marked == 0 || now > marked && now - marked > interval
+    return marked == 0 || now > marked && now - marked > markInterval
   }
 
-  /// How much later a key may have been looked up than its mark will say, nanoseconds.
+  /// How old what is noted on disk may be, nanoseconds.
+  private var markInterval: UInt64 {
+    options.timeToLive == 0 ? 86_400_000_000_000 : options.timeToLive / 30
+  }
+
+  /// How much later a key may have been looked up than a mark says that waits to be written, at most, nanoseconds.
   private static let markGrain: UInt64 = 60_000_000_000
   private static let pendingMarkLimit = 1 << 16
 }

@@ -49,7 +49,7 @@ package final class KeyTable {
   /// A copy, which goes its own way.
   init(copying other: KeyTable) {
     (mask, bound, count, capacity) = (other.mask, other.bound, other.count, max(1, other.count))
-    slots = .allocate(capacity: mask + 1)
+    slots = Self.room(for: mask + 1)
     slots.initialize(from: other.slots, count: mask + 1)
     rows = Self.room(for: capacity)
     rows.initialize(from: other.rows, count: count)
@@ -57,12 +57,12 @@ package final class KeyTable {
   }
 
   deinit {
-    slots.deallocate()
+    free(slots)
     free(rows)
   }
 
   private static func emptySlots(_ count: Int) -> UnsafeMutablePointer<UInt64> {
-    let slots = UnsafeMutablePointer<UInt64>.allocate(capacity: count)
+    let slots: UnsafeMutablePointer<UInt64> = room(for: count)
     slots.initialize(repeating: 0, count: count)
     return slots
   }
@@ -117,7 +117,7 @@ package final class KeyTable {
   }
 
   private func growSlots(to size: Int) {
-    slots.deallocate()
+    free(slots)
     slots = Self.emptySlots(size)
     mask = size - 1
     bound = size / 4 * 3
@@ -126,18 +126,18 @@ package final class KeyTable {
   }
 
   private func growRows(to size: Int) {
-    rows = Self.room(for: size, insteadOf: rows)
+    let old = rows
+    rows = Self.room(for: size)
+    rows.moveInitialize(from: old, count: count)
+    free(old)
     capacity = size
   }
 
-  // Not copied where the system can move pages.
-  private static func room(
-    for count: Int, insteadOf old: UnsafeMutablePointer<Row>? = nil
-  ) -> UnsafeMutablePointer<Row> {
-    guard let room = realloc(old, count * MemoryLayout<Row>.stride) else {
+  private static func room<Element>(for count: Int) -> UnsafeMutablePointer<Element> {
+    guard let room = ws_table_create(count * MemoryLayout<Element>.stride) else {
       fatalError("no memory for \(count) keys")
     }
-    return room.bindMemory(to: Row.self, capacity: count)
+    return room.bindMemory(to: Element.self, capacity: count)
   }
 }
 
