@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 // Threads that have a part of a lock, each counted where no other thread writes, as a rule: threads that read together
@@ -128,8 +129,9 @@ static void take_back_parts(ws_lock *lock) {
   ws_part *parts = atomic_load(&lock->parts);
   for (int i = 0; i < part_count; i++)
     for (int looks = 0; atomic_load(&parts[i].holders); looks++)
-      // It may not run, and need this processor.
-      if (looks > 1000) sched_yield();
+      // It may not run, and need this processor, and be of less priority.
+      if (looks > 2000) nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+      else if (looks > 1000) sched_yield();
 }
 
 void ws_lock_acquire(ws_lock *lock) {
@@ -155,7 +157,7 @@ static ws_part *part_of_this_thread(ws_part *parts) {
 void ws_lock_share(ws_lock *lock) {
   if (!atomic_load_explicit(&lock->parts, memory_order_relaxed)) {
     ws_part *parts = aligned_alloc(_Alignof(ws_part), part_count * sizeof *parts);
-    must(parts ? 0 : ENOMEM, "aligned_alloc");
+    if (!parts) return;
     for (int i = 0; i < part_count; i++) atomic_init(&parts[i].holders, 0);
     atomic_store(&lock->parts, parts);
   }

@@ -151,9 +151,10 @@ import WarmStart
           }
         default:
           while !isOver.load(ordering: .sequentiallyConsistent) {
-            for (key, saved) in [(key(0), own.load(ordering: .sequentiallyConsistent)),
-              (key(1), others.load(ordering: .sequentiallyConsistent)), (key(2), 0)]
-            {
+            for (key, saved) in [
+              (key(0), own.load(ordering: .sequentiallyConsistent)),
+              (key(1), others.load(ordering: .sequentiallyConsistent)), (key(2), 0),
+            ] {
               let found = try store.lookupLatest(key)
               if Int(found?.iteration ?? 0) < saved || found == nil {
                 failures.add("\(saved) was saved, \(found?.iteration ?? 0) found")

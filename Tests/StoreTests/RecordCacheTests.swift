@@ -111,6 +111,45 @@ import WarmStart
     }
   }
 
+  /// Each entry that takes the place of another leaves the others where they are.
+  @Test func whatIsOutdatedMakesRoomAtOnce() throws {
+    // Room for five.
+    let store = try open(cacheMemory: 29_000)
+    for number in 0..<4 { _ = try bytesRead(store, number) }
+    for number in 1...20 {
+      let writer = try bench.open()
+      try writer.save(noise(number, count: 5000), for: key(50), objective: -Double(number))
+      try writer.close()
+      for _ in 0..<2 {
+        #expect(try store.lookup(key(50))?.payload == noise(number, count: 5000))
+      }
+      let before = files.bytesRead
+      #expect(try store.lookup(key(50))?.payload == noise(number, count: 5000))
+      #expect(files.bytesRead == before)
+      for number in 0..<4 { #expect(try bytesRead(store, number) == 0) }
+    }
+  }
+
+  /// What counts is how much memory entries take, not how much of the disk.
+  @Test func shortRecordsOfLongPayloadsPushNothingOutEither() throws {
+    let writer = try bench.open()
+    func payload(_ number: Int) -> [UInt8] {
+      noise(number, count: 8) + Array(repeating: 0, count: 8000)
+    }
+    for number in 0..<100 { try writer.save(payload(number), for: key(number)) }
+    try writer.close()
+    // Room for ten.
+    let store = try bench.open(host: bench.host(files)) { $0.cacheMemory = 10 * 8600 }
+    func bytesRead(_ number: Int) throws -> Int {
+      let before = files.bytesRead
+      #expect(try store.lookup(key(number))?.payload == payload(number))
+      return files.bytesRead - before
+    }
+    for number in 0..<10 { _ = try bytesRead(number) }
+    for number in 20..<100 { _ = try bytesRead(number) }
+    for number in 0..<10 { #expect(try bytesRead(number) == 0) }
+  }
+
   @Test func whatIsLargeBesideTheMemoryIsNotKept() throws {
     let store = try open(cacheMemory: 10_000)
     for _ in 0..<2 { #expect(try bytesRead(store, 1) > 5000) }
@@ -141,5 +180,30 @@ import WarmStart
       #expect(try store.lookup(key(77))?.payload == noise(77, count: 5000))
       #expect(files.bytesRead - before > 5000)
     }
+  }
+
+  @Test func anEntryCanBeChangedByWhoHasIt() throws {
+    let store = try open(cacheMemory: 1 << 20)
+    let entry = try #require(try store.lookup(key(1)))
+    var changed = entry
+    for index in 0..<100 { changed.payload[index] = 7 }
+    changed.objective = nil
+    changed.iteration = 12
+    changed.label = "mine"
+    changed.producer = "me"
+    changed.runID = RunID("run")!
+    changed.writtenNanoseconds = 3
+    changed.key = key(2)
+    changed.kind = .final
+    #expect(
+      changed
+        == WarmStartEntry(
+          payload: Array(repeating: 7, count: 100) + noise(1, count: 5000)[100...], iteration: 12,
+          writtenNanoseconds: 3, kind: .final, runID: RunID("run")!, producer: "me", label: "mine",
+          key: key(2)))
+    #expect(entry.payload == noise(1, count: 5000) && entry.objective == 1)
+    #expect(try store.lookup(key(1)) == entry)
+    #expect(changed.description.contains("mine") && changed.description.contains("iteration 12"))
+    #expect(Set([entry, changed, entry]).count == 2)
   }
 }

@@ -1,6 +1,6 @@
 // What the directory holds: its segments, and the index of their records.
 //
-// Not safe for several threads; the engine's lock guards it. Everything here follows from the files:
+// Not safe for several threads, but where it says so; the engine's lock guards it. Everything here follows from the files:
 // a refresh brings it up to what other processes finished before the refresh began.
 
 internal import Glibc

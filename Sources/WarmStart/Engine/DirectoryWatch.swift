@@ -18,12 +18,14 @@ struct DirectoryLook {
 }
 
 extension DirectoryLook {
+  /// A look that is taken now.
   init(_ directory: any Directory, _ host: Host) throws(FileError) {
     self.init(
       modified: try directory.modificationTime(),
       clocks: host.coarseClocks?() ?? (host.wallClock(), host.monotonicClock()))
   }
 
+  /// Of a time that was read, before the clocks were.
   init(modified: Int64, clocks: (wall: UInt64, monotonic: UInt64)) {
     self.init(modified: modified, wall: clocks.wall, now: clocks.monotonic)
   }
@@ -38,10 +40,11 @@ struct DirectoryWatch {
   private var lastNow: UInt64 = 0
   private var wentBack = false
 
-  /// Longer than a tick of the kernel's coarse clock (10 ms at its slowest), nanoseconds.
-  private static let tick: UInt64 = 20_000_000
+  /// Longer than a tick of the kernel's coarse clock (10 ms at its slowest), and than a clock is set back unseen: `jitter`
+  /// and a tick; nanoseconds.
+  private static let tick: UInt64 = 40_000_000
   /// More than passes between a look at the one clock and a look at the other, as a rule: coarse clocks may tick
-  /// between the two. Less than `tick`: a clock that is set back by no more gives no time again that was settled.
+  /// between the two.
   private static let jitter: UInt64 = 12_000_000
   /// How long a look at both clocks is good for.
   private static let memory: UInt64 = 1_000_000_000
@@ -53,7 +56,7 @@ struct DirectoryWatch {
   func isUnchanged(_ look: DirectoryLook) -> Bool {
     guard settled, look.modified == modified else { return false }
     // Who looked later has looked at the clocks as well.
-    guard look.now > lastNow else { return true }
+    guard look.now >= lastNow else { return true }
     // Clocks drift apart: one that is measured against a moment long ago is not known to have been set.
     let passed = look.now - lastNow
     return passed < Self.memory && look.wall >= lastWall

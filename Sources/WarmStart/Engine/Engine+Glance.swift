@@ -3,6 +3,8 @@
 // Nothing here may change what others look at, but what several may change at once, and whatever all lookups touch is
 // touched without counting a reference: two threads that count the same one take ten times as long as one.
 
+internal import Synchronization
+
 extension Engine {
   /// What a lookup finds at a glance.
   enum Glance {
@@ -32,6 +34,7 @@ extension Engine {
     guard let segment = catalog.segment(place.place.segment), let file = segment.file else {
       return .unclear
     }
+    if !segment.wasUsed.load(ordering: .relaxed) { segment.wasUsed.store(true, ordering: .relaxed) }
     return .onDisk(chosen(place, segment, file: file))
   }
 }

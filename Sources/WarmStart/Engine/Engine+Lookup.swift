@@ -41,6 +41,7 @@ extension Engine {
     return try lookup(key, question, look, countsAsUse: countsAsUse)
   }
 
+  /// The same, if it is not to be found at a glance.
   @inline(never)
   private func lookup(
     _ key: Fingerprint, _ question: Question, _ look: DirectoryLook?, countsAsUse: Bool
@@ -99,15 +100,26 @@ extension Engine {
     case .disk(let open): segment = open
     }
     let record = try read(place, in: segment, key: key, sharing: chosen.texts)
-    if chosen.isToBeKept {
-      stateLock.withLock {
-        guard !catalog.isClosed else { return }
-        recordCache.insert(record, at: Catalog.Spot(place), sharing: chosen.texts)
-        // What others look for has not changed.
-        stateLock.share()
-      }
-    }
+    if chosen.isLasting { keep(record, at: Catalog.Spot(place), sharing: chosen.texts) }
     return Answer(record: record, place: place, slots: slots)
+  }
+
+  /// Keeps a record in memory, if it is worth it.
+  private func keep(_ record: ReadRecord, at spot: Catalog.Spot, sharing texts: RecordTexts) {
+    guard let cost = recordCache.cost(of: record, sharing: texts) else { return }
+    var isAdmitted: Bool?
+    if stateLock.tryAcquireShared() {
+      isAdmitted = recordCache.admits(spot, cost: cost)
+      stateLock.releaseShared()
+    }
+    guard isAdmitted != false else { return }
+    stateLock.withLock {
+      guard !catalog.isClosed, isAdmitted ?? recordCache.admits(spot, cost: cost) else { return }
+      recordCache.insert(
+        record, at: spot, cost: cost, named: catalog.index.places(of: record.header.key))
+      // What others look for has not changed.
+      stateLock.share()
+    }
   }
 
   private func setAside(
@@ -122,9 +134,8 @@ extension Engine {
   struct Chosen {
     var place: SlottedPlace
     var source: Source
-    /// Whether it should be kept in memory once it is read: it is on stable storage, so that no failing disk takes it
-    /// back, and worth it.
-    var isToBeKept = false
+    /// Whether it is on stable storage, so that no failing disk takes it back.
+    var isLasting = true
     /// What a record that is read now may share.
     var texts = RecordTexts()
 
@@ -165,9 +176,7 @@ extension Engine {
   func chosen(_ place: SlottedPlace, _ segment: Segment, file: any File) -> Chosen {
     Chosen(
       place: place, source: .disk(OpenSegment(segment, file: file)),
-      isToBeKept: segment.isLasting(place.place)
-        && recordCache.admits(Catalog.Spot(place.place), length: place.place.storedLength),
-      texts: recordCache.texts)
+      isLasting: segment.isLasting(place.place), texts: recordCache.texts)
   }
 
   /// The one of a key's places that answers a question.

@@ -46,4 +46,3 @@ extension Engine {
   private static let markGrain: UInt64 = 60_000_000_000
   private static let pendingMarkLimit = 1 << 16
 }
-

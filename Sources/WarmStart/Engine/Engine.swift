@@ -4,7 +4,8 @@
 // for no more than looking at the queue. The append lock is held while a frame is placed and written, so
 // that one thread at a time appends. The state lock guards the catalog and is held only for work in memory and for the
 // reads of a refresh, of which a whole footer is the largest; and, where stamps ahead of the clock prove to be gone, for
-// one sync of the directory. It is taken inside the append lock, never the other way round. Nobody
+// one sync of the directory. Lookups that find nothing changed take a part of it together, and wait for nothing while
+// they have that; see Engine+Glance.swift. It is taken inside the append lock, never the other way round. Nobody
 // holds either while a save waits for its sync; only the change from one segment to the next syncs
 // with the append lock held. It waits for the thread that seals the one before, and so do those who must know what
 // became of that: see Engine+Sealing.swift.
@@ -18,7 +19,7 @@ package final class Engine: @unchecked Sendable {
   package let isReadOnly: Bool
   let host: Host
   let directory: any Directory
-  // The host's, by itself: lookups would copy all of it.
+  /// Both clocks for a look at the directory. By itself: lookups would copy all of the host.
   let lookClocks: @Sendable () -> (wall: UInt64, monotonic: UInt64)
 
   let stateLock: any Lock

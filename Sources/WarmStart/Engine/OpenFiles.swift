@@ -1,6 +1,8 @@
 // The files of segments that are kept open for reading: descriptors are scarce, and to open a file takes longer than to
 // read a record of it.
 
+internal import Synchronization
+
 /// The segments whose files are open, but for those that this process writes or seals: at most `limit`. Those that were
 /// not used for longest are closed for others. Not safe for several threads.
 struct OpenFiles {
@@ -26,6 +28,9 @@ struct OpenFiles {
   mutating func keep(_ file: any File, of segment: Segment) {
     segment.file = file
     segments.removeAll { $0.file == nil || $0 === segment }
+    for segment in segments where segment.wasUsed.exchange(false, ordering: .relaxed) {
+      segment.lastUse = uses
+    }
     if segments.count >= limit,
       let oldest = segments.indices.min(by: { segments[$0].lastUse < segments[$1].lastUse })
     {

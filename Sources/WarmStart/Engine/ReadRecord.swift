@@ -14,6 +14,7 @@ package final class ReadRecord: @unchecked Sendable {
   package let payload: [UInt8]
   package let header: RecordHeader
 
+  /// Of a header and the payload that it belongs to.
   package init(header: RecordHeader, payload: [UInt8]) {
     self.header = header
     self.payload = payload

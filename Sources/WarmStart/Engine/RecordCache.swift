@@ -79,11 +79,22 @@ final class RecordCache {
     }
   }
 
-  /// Whether a record that has to be read should be put here. Notes that it was asked for, so that the next time it
-  /// should. Several threads may ask at once.
-  func admits(_ spot: Catalog.Spot, length: Int) -> Bool {
-    guard length <= limit / 4 else { return false }
-    if bytes + Self.overhead + length + limit / 64 <= limit { return true }
+  /// Bytes that a record takes of which the texts share the memory of those `known` when it was read; nil if that is more
+  /// than a quarter of the room, so that it is not kept. Any thread may ask at any time.
+  func cost(of record: ReadRecord, sharing known: RecordTexts) -> Int? {
+    let header = record.header
+    let cost =
+      Self.overhead + Self.bytes(ofArray: record.payload.count)
+      + (header.runID.hasSameBytes(as: known.runID) ? 0 : Self.bytes(ofText: header.runID))
+      + (header.producer.hasSameBytes(as: known.producer) ? 0 : Self.bytes(ofText: header.producer))
+      + Self.bytes(ofText: header.label)
+    return cost <= limit / 4 && cost <= Int(UInt32.max) ? cost : nil
+  }
+
+  /// Whether a record of this cost should be put here. Notes that it was asked for, so that the next time it should.
+  /// Several threads may ask at once.
+  func admits(_ spot: Catalog.Spot, cost: Int) -> Bool {
+    if bytes + cost <= limit { return true }
     let hash = Self.hash(spot)
     let at = asked + Int(truncatingIfNeeded: hash) & askedMask
     let rest = UInt32(truncatingIfNeeded: hash >> 32)
@@ -92,20 +103,16 @@ final class RecordCache {
     return false
   }
 
-  /// Keeps a record, of which the texts share the memory of those `known` when it was read, and gives up others for
-  /// it. One that would take more than a quarter of the room is not kept.
-  func insert(_ record: ReadRecord, at spot: Catalog.Spot, sharing known: RecordTexts) {
-    let header = record.header
-    let sharesRun = header.runID.hasSameBytes(as: known.runID)
-    let sharesProducer = header.producer.hasSameBytes(as: known.producer)
-    if !sharesRun || !sharesProducer { texts = RecordTexts(header) }
-    let own =
-      (sharesRun ? 0 : Self.bytes(ofText: header.runID))
-      + (sharesProducer ? 0 : Self.bytes(ofText: header.producer))
-      + Self.bytes(ofText: header.label)
-    let cost = Self.overhead + Self.bytes(ofArray: record.payload.count) + own
-    let hash = header.key.tableHash
-    guard cost <= limit / 4, cost <= Int(UInt32.max), slot(hash, spot) == nil else { return }
+  /// Keeps a record that was admitted, and gives up others for it: those of its key that are not among the places that
+  /// the index names, at once.
+  func insert(_ record: ReadRecord, at spot: Catalog.Spot, cost: Int, named: [SlottedPlace]) {
+    func isNamed(_ spot: Catalog.Spot) -> Bool {
+      named.contains { Catalog.Spot($0.place) == spot }
+    }
+    let hash = record.header.key.tableHash
+    guard isNamed(spot), slot(hash, spot) == nil else { return }
+    if !texts.areThose(of: record.header) { texts = RecordTexts(record.header) }
+    while let outdated = slot(hash, where: { !isNamed($0.spot) }) { giveUp(outdated) }
     while bytes + cost > limit { giveUpOne() }
     if 4 * (count + 1) > 3 * (mask + 1) { grow() }
     bytes += cost
@@ -154,13 +161,15 @@ final class RecordCache {
   }
 
   private func slot(_ hash: UInt64, _ spot: Catalog.Spot) -> Int? {
+    slot(hash) { $0.spot == spot }
+  }
+
+  // Of one key there are at most as many as the index names, and of other keys with its hash, as a rule, none.
+  @inline(__always)
+  private func slot(_ hash: UInt64, where isRight: (ReadRecord) -> Bool) -> Int? {
     var at = Int(truncatingIfNeeded: hash) & mask
     while let record = slots[at].record {
-      if slots[at].hash == hash,
-        record._withUnsafeGuaranteedRef({ $0.spot == spot })
-      {
-        return at
-      }
+      if slots[at].hash == hash, record._withUnsafeGuaranteedRef(isRight) { return at }
       at = (at + 1) & mask
     }
     return nil
@@ -193,13 +202,16 @@ final class RecordCache {
       let isDue = record._withUnsafeGuaranteedRef {
         !$0.wasUsed.exchange(false, ordering: .relaxed)
       }
-      guard isDue else { continue }
-      bytes -= record._withUnsafeGuaranteedRef { Int($0.cost) }
-      count -= 1
-      remove(hand)
-      record.release()
-      return
+      if isDue { return giveUp(hand) }
     }
+  }
+
+  private func giveUp(_ number: Int) {
+    guard let record = slots[number].record else { return }
+    bytes -= record._withUnsafeGuaranteedRef { Int($0.cost) }
+    count -= 1
+    remove(number)
+    record.release()
   }
 
   /// Takes a slot out, and moves up those behind it that would not be found any more.

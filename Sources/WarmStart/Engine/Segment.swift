@@ -1,5 +1,7 @@
 // One segment as this process knows it.
 
+internal import Synchronization
+
 /// A segment of the directory. Its id is its identity: the file may be called `.log` or `.seg`.
 final class Segment {
   let id: SegmentID
@@ -19,6 +21,8 @@ final class Segment {
   var file: (any File)?
   /// Counts up with every use of the file, so that the least recently used can be closed.
   var lastUse: UInt64 = 0
+  /// Whether its file was used since, by those who look at a glance and count nothing.
+  let wasUsed = Atomic(false)
 
   var recordCount = 0
   /// Records that are removals: dead by no slot, and yet to be kept.

@@ -25,6 +25,10 @@ package struct RecordTexts: Sendable {
 
   package init() {}
   init(_ header: RecordHeader) { (runID, producer) = (header.runID, header.producer) }
+
+  func areThose(of header: RecordHeader) -> Bool {
+    runID.hasSameBytes(as: header.runID) && producer.hasSameBytes(as: header.producer)
+  }
 }
 
 /// Where a record was first written. Copies carry it along, so that no copy changes an order.

@@ -3,9 +3,9 @@
 internal import CWarmStart
 
 /// The index of a store. An object: as a value each question to one that a class has would retain and release
-/// all of its parts. Not safe for several threads.
+/// all of its parts. Several threads may ask and ``noteLookup(row:at:)`` at once, while none does anything else.
 package final class Index {
-  // Whoever has an index sees to it that one thread at a time uses it, and no change calls out of this file: asking
+  // Whoever has an index sees to it that one thread at a time changes it, and no change calls out of this file: asking
   // the run time for each of them whether anything else is under way took a tenth of a save.
 
   // A key whose one record fills every slot, as most do, takes a row with the place of that and nothing more; for the

@@ -67,7 +67,7 @@ package final class KeyTable {
     return slots
   }
 
-  /// The row of a number, where it stays until a row is added.
+  /// The row of a number, where it stays until a row is added or room is made.
   package func row(_ number: Int) -> UnsafeMutablePointer<Row> {
     precondition(number >= 0 && number < count)
     return rows + number

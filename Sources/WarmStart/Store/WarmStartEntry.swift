@@ -18,7 +18,14 @@ public struct WarmStartEntry: Sendable {
   /// What the fit saved.
   public var payload: [UInt8] {
     get { record.payload }
-    set { record = ReadRecord(header: record.header, payload: newValue) }
+    // So that bytes are changed in place where nobody else has them.
+    _modify {
+      let header = record.header
+      var payload = record.payload
+      record = ReadRecord(header: header, payload: [])
+      defer { record = ReadRecord(header: header, payload: payload) }
+      yield &payload
+    }
   }
   /// The criterion there, lower is better; nil if the fit gave none or one that is not finite.
   public var objective: Double? {
@@ -94,6 +101,19 @@ public struct WarmStartEntry: Sendable {
   init(_ record: ReadRecord, askedBy producer: String) {
     self.record = record
     kind = EntryKind(record.header.kind, producer: record.header.producer, askedBy: producer)
+  }
+}
+
+extension WarmStartEntry: CustomStringConvertible {
+  /// What it is, of which key, run and producer, in one line for people.
+  public var description: String {
+    var parts = ["\(kind.rawValue) of \(key)", "\(payload.count) bytes"]
+    if let objective { parts.append("objective \(objective)") }
+    if let iteration { parts.append("iteration \(iteration)") }
+    parts.append("run \(runID)")
+    if !producer.isEmpty { parts.append("producer \(producer)") }
+    if let label { parts.append("label \(label)") }
+    return parts.joined(separator: ", ")
   }
 }
 

@@ -128,8 +128,11 @@ public final class WarmStartStore: @unchecked Sendable {
       if background == nil, writesInBackground {
         background = BackgroundWriter(engine: engine, host: host, limit: backgroundMemory)
       }
-      settledEngine = .passUnretained(engine)
-      settledIn.store(process, ordering: .releasing)
+      // Others may be reading it already.
+      if settledIn.load(ordering: .relaxed) != process {
+        settledEngine = .passUnretained(engine)
+        settledIn.store(process, ordering: .releasing)
+      }
       return (engine, background)
     }
   }
