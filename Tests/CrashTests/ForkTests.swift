@@ -111,6 +111,23 @@ extension CrashTests {
 
   @Test(
     .timeLimit(.minutes(20)), .enabled(if: Self.forksAmidWork, Self.whyNoForksAmidWork),
+    arguments: 1...2)
+  func forksAmidLookupsDisturbNeitherParentNorChild(round: Int) throws {
+    let directory = TemporaryDirectory()
+    let forks = 8
+    let program = try RunningProgram.start("fork-looking", arguments(directory, count: forks))
+    #expect(program.finish() == .exit(0), "\(program.lines)")
+    #expect(program.lines.last == "forked \(forks)")
+    let store = try WarmStartStore.open(at: directory.appending("store"))
+    #expect(try store.engine().verify(.payloads).damage.isEmpty)
+    for child in 1...forks {
+      let entry = try #require(try store.lookupLatest(Write.fingerprint(child)))
+      #expect(Write(seed: 1, writer: child, index: 0, to: child).discrepancy(entry) == nil)
+    }
+  }
+
+  @Test(
+    .timeLimit(.minutes(20)), .enabled(if: Self.forksAmidWork, Self.whyNoForksAmidWork),
     arguments: 1...5)
   func aChildForkedInTheMidstOfASaveGoesOnWhenItsParentIsKilled(round: Int) throws {
     // A fork while the parent's thread is within the Swift runtime, at the first use of some generic type, leaves

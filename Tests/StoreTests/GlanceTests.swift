@@ -1,5 +1,6 @@
 // Threads that look things up together, while nothing changes and while it does.
 
+import Glibc
 import Synchronization
 import TestSupport
 import Testing
@@ -8,13 +9,19 @@ import WarmStart
 @Suite struct GlanceTests {
   private let bench = Bench()
   private let files = FaultyFiles()
+  private let locks = CountedLocks()
+  /// What the directory tells until a test says otherwise: no whole second, which would have to be old.
+  private static let still: Int64 = 10_000_000_001
 
   /// A store over sealed segments with so many keys, whose directory has been still for long enough.
   private func settledStore(keys: Int) throws -> WarmStartStore {
     let writer = try bench.open()
     for number in 0..<keys { try writer.save(payload(number), for: key(number), objective: 1) }
     try writer.close()
-    let store = try bench.open(host: bench.host(files))
+    files.setDirectoryTime(Self.still)
+    var host = bench.host(files)
+    host.threads = locks
+    let store = try bench.open(host: host)
     for _ in 0..<3 {
       bench.clock.advance(seconds: 0.1)
       for number in 0..<keys { #expect(try store.lookup(key(number)) != nil) }
@@ -71,42 +78,52 @@ import WarmStart
   }
 
   @Test func aWaitForASignalWaitsForThoseWhoLookToo() {
-    let lock = ThreadLock()
-    let signal = lock.makeSignal()
     final class Guarded: @unchecked Sendable {
       var isTold = false
-      var changes = 0
+      var first = 0
+      var second = 0
     }
+    let lock = ThreadLock()
+    let signal = lock.makeSignal()
     let guarded = Guarded()
     let failures = Notes<Int>()
+    let isOver = Atomic(false)
     onThreads(3) { thread in
       switch thread {
       case 0:
         lock.withLock {
-          while !guarded.isTold { signal.wait() }
-          guarded.changes += 1
+          for _ in 0..<1000 {
+            while !guarded.isTold { signal.wait() }
+            guarded.isTold = false
+            guarded.first += 1
+            for _ in 0..<5 { sched_yield() }
+            guarded.second += 1
+          }
         }
+        isOver.store(true, ordering: .relaxed)
       case 1:
-        for _ in 0..<1000 {
+        while !isOver.load(ordering: .relaxed) {
           guard lock.tryAcquireShared() else { continue }
-          if guarded.changes > 1 { failures.add(guarded.changes) }
+          if guarded.first != guarded.second { failures.add(guarded.first) }
           lock.releaseShared()
         }
       default:
-        for _ in 0..<100 { lock.withLock { lock.share() } }
-        lock.withLock {
-          guarded.isTold = true
-          lock.share()
-          signal.wakeAll()
+        while !isOver.load(ordering: .relaxed) {
+          lock.withLock {
+            guarded.isTold = true
+            lock.share()
+            signal.wakeAll()
+          }
         }
       }
     }
-    #expect(failures.all == [] && guarded.changes == 1)
+    #expect(failures.all == [] && guarded.second == 1000)
   }
 
   @Test func lookupsThatFindNothingChangedListNothingAndReadNothing() throws {
     let store = try settledStore(keys: 20)
     let (lists, bytes) = (files.listCount, files.bytesRead)
+    locks.resetCounts()
     let failures = Notes<Int>()
     onThreads(4) { thread in
       for step in 0..<500 {
@@ -116,6 +133,8 @@ import WarmStart
     }
     #expect(failures.all == [])
     #expect(files.listCount == lists && files.bytesRead == bytes)
+    // Nobody waited for the whole lock.
+    #expect(locks.shared >= 2000 && locks.whole == 0)
   }
 
   /// Saves of this store, and of others that come and go, while two threads look.
@@ -123,32 +142,44 @@ import WarmStart
     let store = try settledStore(keys: 3)
     let own = Atomic(0)
     let others = Atomic(0)
+    let looks = Atomic(0)
     let isOver = Atomic(false)
     let failures = Notes<String>()
     let (path, options, host) = (bench.path, bench.options, bench.host())
+    let (files, clock) = (files, bench.clock)
+    locks.resetCounts()
+    /// Until others have looked so often.
+    @Sendable func waitForLooks(_ count: Int) {
+      let before = looks.load(ordering: .relaxed)
+      while looks.load(ordering: .relaxed) < before + count,
+        !isOver.load(ordering: .sequentiallyConsistent)
+      {
+        sched_yield()
+      }
+    }
     onThreads(4) { thread in
       do {
         switch thread {
         case 0:
-          for number in 1...120 {
+          for number in 1...100 {
             try store.save(payload(number), for: key(0), iteration: UInt64(number))
             own.store(number, ordering: .sequentiallyConsistent)
+            waitForLooks(20)
           }
-          isOver.store(true, ordering: .sequentiallyConsistent)
         case 1:
-          // The directory is still until then.
-          while own.load(ordering: .sequentiallyConsistent) < 60,
-            !isOver.load(ordering: .sequentiallyConsistent)
-          {}
-          var number = 0
-          while number < 20, !isOver.load(ordering: .sequentiallyConsistent) {
-            number += 1
+          for number in 1...20 {
             let other = try WarmStartStore(
               path: path, options: options, access: .createIfMissing, host: host)
             try other.save(payload(number), for: key(1), iteration: UInt64(number))
             try other.close()
+            files.setDirectoryTime(Self.still + Int64(number) * 1_000_000_000)
             others.store(number, ordering: .sequentiallyConsistent)
+            for _ in 0..<3 {
+              clock.advance(seconds: 0.1)
+              waitForLooks(50)
+            }
           }
+          isOver.store(true, ordering: .sequentiallyConsistent)
         default:
           while !isOver.load(ordering: .sequentiallyConsistent) {
             for (key, saved) in [
@@ -159,6 +190,7 @@ import WarmStart
               if Int(found?.iteration ?? 0) < saved || found == nil {
                 failures.add("\(saved) was saved, \(found?.iteration ?? 0) found")
               }
+              looks.add(1, ordering: .relaxed)
             }
           }
         }
@@ -168,17 +200,22 @@ import WarmStart
       }
     }
     #expect(failures.all == [])
+    #expect(locks.shared > 1000)
   }
 
   /// A lookup at a glance counts as use, in this process and for the next.
   @Test func lookupsAtAGlanceKeepAKeyAlive() throws {
     bench.options.timeToLive = 300
     let store = try settledStore(keys: 2)
-    for _ in 0..<60 {
-      bench.clock.advance(seconds: 10)
-      for _ in 0..<3 { #expect(try store.lookup(key(0)) != nil) }
-    }
-    bench.clock.advance(seconds: 280)
+    bench.clock.advance(seconds: 5)
+    #expect(try store.lookup(key(0)) != nil)
+    // Not yet so much later that it would have to be marked anew; and nothing to be found, but the clocks are looked at.
+    bench.clock.advance(seconds: 9)
+    #expect(try store.lookup(key(99)) == nil)
+    locks.resetCounts()
+    #expect(try store.lookup(key(0)) != nil)
+    #expect(locks.shared == 1 && locks.whole == 0)
+    bench.clock.advance(seconds: 295)
     #expect(try store.lookup(key(0)) != nil)
     #expect(try store.lookup(key(1)) == nil)
     try store.close()
@@ -205,5 +242,47 @@ import WarmStart
     #expect(try store.lookup(key(0)) != nil)
     try store.close()
     #expect(throws: StoreError.self) { try store.lookup(key(0)) }
+  }
+}
+
+/// Locks of the operating system that count how they are taken.
+private final class CountedLocks: Threads {
+  private let wholes = Atomic(0)
+  private let parts = Atomic(0)
+
+  /// How often somebody took a whole lock.
+  var whole: Int { wholes.load(ordering: .relaxed) }
+  /// How often somebody took a part of one.
+  var shared: Int { parts.load(ordering: .relaxed) }
+
+  func resetCounts() {
+    wholes.store(0, ordering: .relaxed)
+    parts.store(0, ordering: .relaxed)
+  }
+
+  func makeLock() -> any Lock { CountedLock(self) }
+  func start(
+    _ body: @escaping @Sendable () -> Void
+  ) throws(ThreadError) -> any RunningThread { try POSIXThreads().start(body) }
+
+  private final class CountedLock: Lock {
+    private let lock = ThreadLock()
+    private let counts: CountedLocks
+
+    init(_ counts: CountedLocks) { self.counts = counts }
+
+    func acquire() {
+      counts.wholes.add(1, ordering: .relaxed)
+      lock.acquire()
+    }
+    func release() { lock.release() }
+    func tryAcquireShared() -> Bool {
+      let isHad = lock.tryAcquireShared()
+      if isHad { counts.parts.add(1, ordering: .relaxed) }
+      return isHad
+    }
+    func releaseShared() { lock.releaseShared() }
+    func share() { lock.share() }
+    func makeSignal() -> any Signal { lock.makeSignal() }
   }
 }

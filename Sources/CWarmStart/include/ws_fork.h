@@ -23,10 +23,10 @@ void ws_lock_release(ws_lock *);
 
 // Takes part of the lock, with others that do the same, if it can be had without waiting: not while somebody has
 // all of it, and only if ws_lock_share was called since somebody had. Must be given up by the same thread, soon:
-// who wants all of the lock spins until then.
+// who wants all of the lock looks again and again until then.
 bool ws_lock_try_shared(ws_lock *);
 void ws_lock_release_shared(ws_lock *);
-// By who has all of it: from its release on parts may be had.
+// By who has all of it: from its release on parts may be had, if there is memory to count them in.
 void ws_lock_share(ws_lock *);
 
 ws_condition *ws_condition_create(void);

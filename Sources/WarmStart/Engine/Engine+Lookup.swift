@@ -114,11 +114,11 @@ extension Engine {
     }
     guard isAdmitted != false else { return }
     stateLock.withLock {
+      // What others look for does not change.
+      stateLock.share()
       guard !catalog.isClosed, isAdmitted ?? recordCache.admits(spot, cost: cost) else { return }
       recordCache.insert(
         record, at: spot, cost: cost, named: catalog.index.places(of: record.header.key))
-      // What others look for has not changed.
-      stateLock.share()
     }
   }
 

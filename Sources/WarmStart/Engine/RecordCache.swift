@@ -164,7 +164,8 @@ final class RecordCache {
     slot(hash) { $0.spot == spot }
   }
 
-  // Of one key there are at most as many as the index names, and of other keys with its hash, as a rule, none.
+  // Of one key there are few: those that the index named when one of them last came in. Of other keys with its hash there
+  // are, as a rule, none.
   @inline(__always)
   private func slot(_ hash: UInt64, where isRight: (ReadRecord) -> Bool) -> Int? {
     var at = Int(truncatingIfNeeded: hash) & mask

@@ -18,6 +18,7 @@ struct CheckpointWriter {
     case "fork-both": saveInBothAfterFork(arguments)
     case "fork-orphan": leaveAnOrphan(arguments)
     case "fork-storm": forkWhileSaving(arguments)
+    case "fork-looking": forkWhileLookingUp(arguments)
     case "fork-busy-orphan": leaveAnOrphanOfABusyParent(arguments)
     case "fork-while-syncing": forkWhileASaveWaitsForItsSync(arguments)
     case "exec": becomeAnotherProgram(arguments)

@@ -1,6 +1,7 @@
 // Forks at the worst moment: other threads of the parent hold locks, or wait for the disk.
 
 import Glibc
+import Synchronization
 import WarmStart
 
 /// While a thread saves all the time, a child is made; then the parent waits to be killed. The
@@ -78,6 +79,50 @@ func forkWhileASaveWaitsForItsSync(_ arguments: Arguments) {
   expect(store, 0, 1)
   orFail("close") { try store.close() }
   say("closed")
+}
+
+/// Forks again and again while two threads look a key up together, and nothing changes. Each child looks it up, saves and
+/// finds that; the parent's threads go on.
+func forkWhileLookingUp(_ arguments: Arguments) {
+  let first = arguments.openStore()
+  orFail("save") { try first.save(write(0, 0)) }
+  orFail("close") { try first.close() }
+  let store = arguments.openStore()
+  rehearse(arguments, beside: store)
+  let lookups = Atomic(0)
+  let askers = (0..<2).map { _ in
+    Busy { _ in
+      expect(store, 0, 0)
+      lookups.add(1, ordering: .relaxed)
+    }
+  }
+  let count = arguments.number("count")
+  for number in 1...count {
+    // So that the directory has been still for a while.
+    let before = lookups.load(ordering: .relaxed)
+    while lookups.load(ordering: .relaxed) < before + 50_000 { sched_yield() }
+    let end = Pipe()
+    let child = forkProcess()
+    if child == 0 {
+      expect(store, 0, 0)
+      orFail("save") { try store.save(write(number, 0)) }
+      expect(store, number, 0)
+      orFail("close") { try store.close() }
+      _exit(0)
+    }
+    close(end.writeEnd)
+    if !end.waitForEnd(seconds: patience) {
+      kill(child, SIGKILL)
+      _ = endedWell(child)
+      fail("child \(number) hangs")
+    }
+    close(end.readEnd)
+    if !endedWell(child) { fail("child \(number)") }
+    expect(store, number, 0)
+  }
+  for asker in askers { asker.stop() }
+  orFail("close") { try store.close() }
+  say("forked \(count)")
 }
 
 /// Everything once: the Swift runtime has locks of its own, taken where a generic type is used for
