@@ -175,6 +175,7 @@ struct SimulatedThreads: Threads {
   let scheduler: Scheduler
 
   func makeLock() -> any Lock { SimulatedLock(scheduler) }
+  func yield() { scheduler.point() }
   func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) -> any RunningThread {
     try scheduler.start(body)
   }

@@ -46,6 +46,7 @@ final class WatchedThreads: Threads {
   private let waiting = Mutex(0)
   private let begun = Mutex(0)
   private let first = Mutex(FirstThread())
+  private let atYield = Mutex<(count: Int, body: (@Sendable (Int) -> Void)?)>((0, nil))
 
   /// The first thread that was started, and its locks.
   private struct FirstThread {
@@ -59,6 +60,20 @@ final class WatchedThreads: Threads {
 
   /// How many times anybody began to wait.
   var waits: Int { begun.withLock { $0 } }
+
+  /// Calls `body` whenever a thread lets others go first, with how often that was before.
+  func onYield(_ body: (@Sendable (Int) -> Void)?) { atYield.withLock { $0 = (0, body) } }
+  /// How often any did since.
+  var yields: Int { atYield.withLock { $0.count } }
+
+  func yield() {
+    let (count, body) = atYield.withLock { state in
+      defer { state.count += 1 }
+      return state
+    }
+    body?(count)
+    threads.yield()
+  }
 
   func makeLock() -> any Lock { WatchedLock(threads.makeLock(), self) }
 

@@ -61,6 +61,63 @@ import WarmStart
     for thread in 0...others { #expect(try found.lookup(key(thread))?.payload == payload(thread)) }
   }
 
+  /// One saves while another waits; the first saves again, if it is told to, when the other is about to take its turn.
+  /// Gives how many syncs that took.
+  private func saveAgain(_ store: WarmStartStore, isTold: Bool) -> Int {
+    let before = files.syncCount
+    let (gate, threads, clock) = (gate, threads, bench.clock)
+    let again = Gate()
+    again.shut()
+    gate.shut()
+    // A turn takes a second, of which an eighth is longer than anybody waits.
+    files.failSyncs {
+      gate.pass()
+      clock.advance(seconds: 1)
+      return nil
+    }
+    threads.onYield { _ in if isTold { again.open() } }
+    let failures = Notes<String>()
+    onThreads(3) { thread in
+      do throws(StoreError) {
+        switch thread {
+        case 0:
+          try store.save(payload(0), for: key(0))
+          again.pass()
+          try store.save(payload(1), for: key(0))
+        case 1:
+          gate.waitForSomebody()
+          try store.save(payload(2), for: key(1))
+          again.open()
+        default:
+          threads.waitUntilWaiting(1)
+          gate.open()
+        }
+      } catch { failures.add("\(error)") }
+    }
+    #expect(failures.all == [])
+    files.failSyncs(nil)
+    return files.syncCount - before
+  }
+
+  @Test func whoComesBackInAMomentGoesWithTheNextTurn() throws {
+    let store = try open()
+    #expect(saveAgain(store, isTold: true) == 2)
+    #expect(try store.lookupLatest(key(0))?.payload == payload(1))
+    #expect(try store.lookup(key(1))?.payload == payload(2))
+  }
+
+  @Test func whoDoesNotComeBackIsNotWaitedForLong() throws {
+    let store = try open()
+    #expect(saveAgain(store, isTold: false) == 3)
+    // The clock stands still meanwhile: the looks are counted.
+    #expect((1...1000).contains(threads.yields))
+    // And a thread that saves alone waits for nobody.
+    try store.save(payload(3), for: key(1))
+    threads.onYield(nil)
+    for number in 0..<5 { try store.save(payload(number), for: key(1)) }
+    #expect(threads.yields == 0)
+  }
+
   @Test func aSharedSyncThatFailsCostsNobodyASave() throws {
     let store = try open()
     let failing = Countdown(1)

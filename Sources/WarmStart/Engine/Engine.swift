@@ -64,7 +64,7 @@ package final class Engine: @unchecked Sendable {
     lookClocks = host.coarseClocks ?? { (host.wallClock(), host.monotonicClock()) }
     stateLock = host.threads.makeLock()
     appendLock = host.threads.makeLock()
-    commitQueue = CommitQueue(threads: host.threads)
+    commitQueue = CommitQueue(threads: host.threads, clock: host.monotonicClock)
     assistant = Assistant(host.threads)
     self.options = options
     recordCache = RecordCache(limit: options.cacheBytes)

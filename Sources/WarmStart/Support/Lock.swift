@@ -12,10 +12,13 @@ package protocol Threads: Sendable {
   func start(_ body: @escaping @Sendable () -> Void) throws(ThreadError) -> any RunningThread
   /// From here on the thread that calls gets the processor and the disk after others.
   func lowerPriority()
+  /// Lets others have the processor for a moment.
+  func yield()
 }
 
 extension Threads {
   package func lowerPriority() {}
+  package func yield() { sched_yield() }
 }
 
 /// No thread could be started: the system's error number.
