@@ -4,11 +4,10 @@
 // with the next turn. So no save waits for more than two syncs: the one under way, and its own. Each
 // is woken by itself, and only when it is done or when somebody must lead the next turn; if another comes by
 // before that one is awake, that other leads, so that the disk waits for nobody's waking.
-
 //
 // Who was woken by a turn is about to come back, as a rule, and would miss the next one by a few microseconds: of four
 // threads two would go each time. So who leads gives the processor away for a moment, until as many wait as took part in
-// the turn before or came meanwhile, for an eighth of the time that a turn takes at most.
+// the turn before or came meanwhile, but for no longer than an eighth of a turn.
 
 /// What waits for its turn at the disk.
 final class CommitQueue: Sendable {
