@@ -63,7 +63,9 @@ import WarmStart
 
   /// One saves while another waits; the first saves again, if it is told to, when the other is about to take its turn.
   /// Gives how many syncs that took.
-  private func saveAgain(_ store: WarmStartStore, isTold: Bool) -> Int {
+  private func saveAgain(
+    _ store: WarmStartStore, isTold: Bool, secondsAYield: Double = 0
+  ) -> Int {
     let before = files.syncCount
     let (gate, threads, clock) = (gate, threads, bench.clock)
     let again = Gate()
@@ -75,7 +77,12 @@ import WarmStart
       clock.advance(seconds: 1)
       return nil
     }
-    threads.onYield { _ in if isTold { again.open() } }
+    threads.onYield { count in
+      clock.advance(seconds: secondsAYield)
+      guard isTold, count == 0 else { return }
+      again.open()
+      threads.waitUntilWaiting(1)
+    }
     let failures = Notes<String>()
     onThreads(3) { thread in
       do throws(StoreError) {
@@ -116,6 +123,28 @@ import WarmStart
     threads.onYield(nil)
     for number in 0..<5 { try store.save(payload(number), for: key(1)) }
     #expect(threads.yields == 0)
+  }
+
+  @Test func nobodyIsWaitedForLongerThanAnEighthOfATurn() throws {
+    let store = try open()
+    #expect(saveAgain(store, isTold: false, secondsAYield: 150e-6) == 3)
+    // 0.2 ms at most.
+    #expect(threads.yields == 2)
+  }
+
+  @Test func whereNobodyComesBackThatIsTriedMoreAndMoreRarely() throws {
+    let store = try open()
+    let waited = (0..<12).map { _ in
+      _ = saveAgain(store, isTold: false)
+      return threads.yields > 0
+    }
+    #expect(waited.enumerated().filter(\.element).map(\.offset) == [0, 2, 5, 10])
+    #expect(saveAgain(store, isTold: true) == 3)
+    for number in 0..<8 {
+      _ = saveAgain(store, isTold: true)
+      if threads.yields > 0 { return }
+      #expect(number < 7)
+    }
   }
 
   @Test func aSharedSyncThatFailsCostsNobodyASave() throws {

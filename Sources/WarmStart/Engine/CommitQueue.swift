@@ -3,11 +3,12 @@
 // Whoever finds nobody at the disk goes there with all that waits; who comes meanwhile waits, and goes
 // with the next turn. So no save waits for more than two syncs: the one under way, and its own. Each
 // is woken by itself, and only when it is done or when somebody must lead the next turn; if another comes by
-// before that one is awake, that other leads, so that the disk waits for nobody's waking.
+// before that one is awake, that other leads.
 //
 // Who was woken by a turn is about to come back, as a rule, and would miss the next one by a few microseconds: of four
 // threads two would go each time. So who leads gives the processor away for a moment, until as many wait as took part in
-// the turn before or came meanwhile, but for no longer than an eighth of a turn.
+// the turn before or came meanwhile, but for no longer than an eighth of a turn. Where they do not come, since they compute
+// between two saves, or where others keep the processor, that is found out, and done rarely.
 
 /// What waits for its turn at the disk.
 final class CommitQueue: Sendable {
@@ -48,6 +49,34 @@ final class CommitQueue: Sendable {
     var expected = 1
     /// How long the last turn took, nanoseconds.
     var duration: UInt64 = 0
+    // For how many turns nobody waits for those who may come, and for how many it was at the last time.
+    private var rest = 0
+    private var lastRest = 0
+
+    /// With so many a turn begins at once: each has an eighth of what it takes, at most.
+    private static let enough = 8
+    private static let longestRest = 64
+
+    /// Whether those are there who are about to come.
+    var isComplete: Bool { frames.count >= min(expected, Self.enough) }
+
+    func takeAll() -> [Frame] {
+      defer { frames = [] }
+      return frames
+    }
+
+    /// Whether this turn is one of those that wait for nobody; counts it.
+    func rests() -> Bool {
+      guard rest > 0 else { return false }
+      rest -= 1
+      return true
+    }
+
+    /// Waiting brought all that were expected, in time, or it did not: then it is tried more and more rarely.
+    func learn(wasWorthIt: Bool) {
+      lastRest = wasWorthIt ? 0 : min(Self.longestRest, max(1, 2 * lastRest))
+      rest = lastRest
+    }
   }
 
   private let threads: any Threads
@@ -61,8 +90,6 @@ final class CommitQueue: Sendable {
     self.clock = clock
   }
 
-  /// With so many a turn begins at once: of what it takes, one more would save the others less than an eighth.
-  private static let enough = 8
   /// A turn is put off for no longer, nanoseconds, and by no more looks.
   private static let patience: UInt64 = 200_000
   private static let looks = 1000
@@ -117,20 +144,21 @@ final class CommitQueue: Sendable {
 
   /// All that wait, once those are there who are about to come.
   private func gather() -> [Frame] {
-    if let batch = take(evenIfFew: false) { return batch }
+    let atOnce = lock.withLock { () -> [Frame]? in
+      queue.isComplete || queue.rests() ? queue.takeAll() : nil
+    }
+    if let atOnce { return atOnce }
     let end = clock() + lock.withLock { min(queue.duration / 8, Self.patience) }
-    for _ in 0..<Self.looks {
+    for look in 1...Self.looks {
       threads.yield()
-      if let batch = take(evenIfFew: clock() >= end) { return batch }
+      let isLate = look == Self.looks || clock() >= end
+      let batch = lock.withLock { () -> [Frame]? in
+        guard isLate || queue.isComplete else { return nil }
+        queue.learn(wasWorthIt: !isLate)
+        return queue.takeAll()
+      }
+      if let batch { return batch }
     }
-    return take(evenIfFew: true) ?? []
-  }
-
-  private func take(evenIfFew: Bool) -> [Frame]? {
-    lock.withLock {
-      guard evenIfFew || queue.frames.count >= min(queue.expected, Self.enough) else { return nil }
-      defer { queue.frames = [] }
-      return queue.frames
-    }
+    return []
   }
 }
