@@ -144,9 +144,7 @@ package final class Index {
   /// Notes that the key of a row was looked up, at `time`, seconds since 1970. Several threads may do that at once, while
   /// none does anything else but to look.
   package func noteLookup(row number: Int, at time: UInt32) {
-    withUnsafeMutablePointer(to: &table.row(number).pointee.use.lookedUp) {
-      ws_shared_raise($0, time)
-    }
+    ws_shared_raise(table.lookedUp(number), time)
   }
 
   /// Takes an access mark into account: the key was looked up at `time`, seconds since 1970.
@@ -218,7 +216,7 @@ package final class Index {
     let row = table.row(number)
     return Use(
       saved: row.pointee.use.saved,
-      lookedUp: withUnsafeMutablePointer(to: &row.pointee.use.lookedUp) { ws_shared_load($0) },
+      lookedUp: ws_shared_load(table.lookedUp(number)),
       marked: row.pointee.use.marked)
   }
 

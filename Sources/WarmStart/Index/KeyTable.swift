@@ -73,6 +73,15 @@ package final class KeyTable {
     return rows + number
   }
 
+  /// When the key of a row was looked up, by itself: several threads may change that at once, which for Swift would be a
+  /// change of the whole row.
+  func lookedUp(_ number: Int) -> UnsafeMutablePointer<UInt32> {
+    UnsafeMutableRawPointer(row(number)).advanced(by: Self.lookedUpOffset)
+      .assumingMemoryBound(to: UInt32.self)
+  }
+
+  private static let lookedUpOffset = MemoryLayout<Row>.offset(of: \.use.lookedUp)!
+
   /// The number of a key, or nil.
   package func number(of key: Fingerprint) -> Int? { number(of: key, hash: key.tableHash) }
 
