@@ -78,6 +78,18 @@ extension CrashTests {
     }
   }
 
+  /// Nothing is damaged, and each of the writers' first saves is there.
+  private func expectFirstSaves(
+    of writers: ClosedRange<Int>, in directory: TemporaryDirectory
+  ) throws {
+    let store = try WarmStartStore.open(at: directory.appending("store"))
+    #expect(try store.engine().verify(.payloads).damage.isEmpty)
+    for writer in writers {
+      let entry = try #require(try store.lookupLatest(Write.fingerprint(writer)))
+      #expect(Write(seed: 1, writer: writer, index: 0, to: writer).discrepancy(entry) == nil)
+    }
+  }
+
   /// Several times over, since every segment that a store has makes the next child slower.
   @Test(
     .timeLimit(.minutes(20)), .enabled(if: Self.forksAmidWork, Self.whyNoForksAmidWork),
@@ -93,12 +105,7 @@ extension CrashTests {
     print("forks, saves meanwhile: \(words)")
     #expect(words[0] == forks && words[1] > forks)
 
-    let store = try WarmStartStore.open(at: directory.appending("store"))
-    #expect(try store.engine().verify(.payloads).damage.isEmpty)
-    for child in 1...forks {
-      let entry = try #require(try store.lookupLatest(Write.fingerprint(child)))
-      #expect(Write(seed: 1, writer: child, index: 0, to: child).discrepancy(entry) == nil)
-    }
+    try expectFirstSaves(of: 1...forks, in: directory)
   }
 }
 
@@ -118,12 +125,7 @@ extension CrashTests {
     let program = try RunningProgram.start("fork-looking", arguments(directory, count: forks))
     #expect(program.finish() == .exit(0), "\(program.lines)")
     #expect(program.lines.last == "forked \(forks)")
-    let store = try WarmStartStore.open(at: directory.appending("store"))
-    #expect(try store.engine().verify(.payloads).damage.isEmpty)
-    for child in 1...forks {
-      let entry = try #require(try store.lookupLatest(Write.fingerprint(child)))
-      #expect(Write(seed: 1, writer: child, index: 0, to: child).discrepancy(entry) == nil)
-    }
+    try expectFirstSaves(of: 1...forks, in: directory)
   }
 
   @Test(

@@ -34,6 +34,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var dirty: Set<ObjectIdentifier> = []
   private var syncs = 0
   private var readBytes = 0
+  private var opens = 0
   private var directoryTime: Int64?
   private var lists = 0
 
@@ -54,6 +55,8 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   var bytesRead: Int { lock.withLock { readBytes } }
   /// Listings of directories so far.
   var listCount: Int { lock.withLock { lists } }
+  /// Files opened for reading so far.
+  var openCount: Int { lock.withLock { opens } }
   /// Syncs of files so far.
   var syncCount: Int { lock.withLock { syncs } }
 
@@ -102,6 +105,8 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
     }
   }
 
+  fileprivate func willOpen() { lock.withLock { opens += 1 } }
+
   fileprivate func willRename(_ name: String, in path: String) throws(FileError) {
     let fault = lock.withLock { renameFault }
     if let error = fault?(name) {
@@ -141,7 +146,8 @@ private final class FaultyDirectory: Directory {
     return faults.toldDirectoryTime ?? time
   }
   func open(_ name: String) throws(FileError) -> any File {
-    FaultyFile(try directory.open(name), faults)
+    faults.willOpen()
+    return FaultyFile(try directory.open(name), faults)
   }
   func create(_ name: String, permissions: Permissions) throws(FileError) -> any File {
     FaultyFile(try directory.create(name, permissions: permissions), faults)

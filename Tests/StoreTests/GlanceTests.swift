@@ -225,6 +225,35 @@ import WarmStart
     #expect(try next.lookup(key(1)) == nil)
   }
 
+  @Test func aFileThatIsReadAtAGlanceIsNotTheFirstToBeClosed() throws {
+    for number in 0..<3 {
+      let writer = try bench.open()
+      try writer.save(payload(number), for: key(number))
+      try writer.close()
+    }
+    files.setDirectoryTime(Self.still)
+    var host = bench.host(files)
+    host.threads = locks
+    let store = try bench.open(host: host) {
+      $0.openFiles = 2
+      $0.cacheMemory = 0
+    }
+    for number in [0, 1, 2, 0, 1] {
+      bench.clock.advance(seconds: 0.1)
+      #expect(try store.lookup(key(number))?.payload == payload(number))
+    }
+    locks.resetCounts()
+    #expect(try store.lookup(key(0))?.payload == payload(0))
+    #expect(locks.shared == 1 && locks.whole == 0)
+    // One of the two that are open must go for this.
+    #expect(try store.lookup(key(2))?.payload == payload(2))
+    let before = files.openCount
+    #expect(try store.lookup(key(0))?.payload == payload(0))
+    #expect(files.openCount == before)
+    #expect(try store.lookup(key(1))?.payload == payload(1))
+    #expect(files.openCount == before + 1)
+  }
+
   @Test func aClockThatIsSetBackIsNoticedAtAGlance() throws {
     let store = try settledStore(keys: 2)
     let before = files.listCount
@@ -233,6 +262,19 @@ import WarmStart
     #expect(files.listCount == before)
     bench.clock.set(wall: bench.clock.now - 50_000_000)
     bench.clock.advance(seconds: 0.06)
+    #expect(try store.lookup(key(0)) != nil)
+    #expect(files.listCount > before)
+  }
+
+  @Test func aClockThatIsSetBackWithinATickIsNoticedToo() throws {
+    let store = try settledStore(keys: 2)
+    // Notes the clocks of this moment.
+    bench.clock.advance(seconds: 5)
+    #expect(try store.lookup(key(0)) != nil)
+    let before = files.listCount
+    #expect(try store.lookup(key(0)) != nil)
+    #expect(files.listCount == before)
+    bench.clock.set(wall: bench.clock.now - 1_000_000)
     #expect(try store.lookup(key(0)) != nil)
     #expect(files.listCount > before)
   }

@@ -165,7 +165,8 @@ import WarmStart
       isFinal: false, producer: 0, originSegment: 0, originNumber: 0)
     let table = KeyTable()
     table.reserve(100)
-    let keys = (0..<20_000).map { number -> Fingerprint in
+    // So many that rows and slots come to lie in large pages.
+    let keys = (0..<400_000).map { number -> Fingerprint in
       // Keys by hand, that differ in one word, and digests.
       let word = UInt64(number / 5)
       switch number % 5 {

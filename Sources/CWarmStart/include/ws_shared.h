@@ -22,7 +22,8 @@ static inline void ws_shared_raise(uint32_t *at, uint32_t value) {
 }
 
 // Memory for a table that is read at random: of large ones in the processor's large pages, where the system has them,
-// since it can look up the places of few small ones at once. To be freed by free(3). NULL if there is none.
+// since it can look up the places of few small ones at once. To be freed by free(3). Never NULL: running out of memory
+// ends the process, as it does wherever Swift takes memory.
 void *ws_table_create(size_t length);
 
 // That memory will be read soon. It need not be there.

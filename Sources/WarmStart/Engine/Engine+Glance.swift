@@ -22,7 +22,7 @@ extension Engine {
     guard stateLock.tryAcquireShared() else { return .unclear }
     defer { stateLock.releaseShared() }
     guard catalog.isUpToDate(look), catalog.knowsAll(of: key) else { return .unclear }
-    recordCache.prefetch(hash)
+    recordCache.prefetchRecord(hash)
     guard let row = catalog.index.row(ofKnown: key, hash: hash) else { return .unclear }
     let use = catalog.index.lastUse(row: row)
     guard !catalog.isExpired(use, at: look.wall), let place = place(question, row: row),

@@ -24,8 +24,9 @@ extension Engine {
     _ key: Fingerprint, _ question: Question, countsAsUse: Bool
   ) throws(StoreError) -> Answer? {
     let hash = key.tableHash
-    catalog.index.table.hint.prefetch(hash)
-    recordCache.hint.prefetch(hash)
+    // While the system is asked.
+    catalog.index.prefetch(hash)
+    recordCache.prefetch(hash)
     // Before the lock, so that mostly no thread waits for the system call of another. If it fails, the refresh
     // tells why.
     let look = try? look()

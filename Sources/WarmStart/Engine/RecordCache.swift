@@ -28,14 +28,13 @@ final class RecordCache {
   /// The texts of the record that was read last: a run writes many.
   private(set) var texts = RecordTexts()
 
-  /// Where the slots are.
-  let hint = TableHint<Slot>()
+  private let hint = TableHint<Slot>()
 
-  struct Slot {
+  private struct Slot {
     var hash: UInt64
     var record: Unmanaged<ReadRecord>?
 
-    fileprivate static let empty = Slot(hash: 0, record: nil)
+    static let empty = Slot(hash: 0, record: nil)
   }
 
   private static let leastSlots = 16
@@ -72,8 +71,11 @@ final class RecordCache {
     return record
   }
 
-  /// Has the processor fetch the record that a search for the key of a hash comes to first.
-  func prefetch(_ hash: UInt64) {
+  /// Has the processor fetch where a search for the key of a hash begins. Any thread may ask for it at any time.
+  func prefetch(_ hash: UInt64) { hint.prefetch(hash) }
+
+  /// Has it fetch the record that the search comes to first. Several threads may ask at once.
+  func prefetchRecord(_ hash: UInt64) {
     if let record = slots[Int(truncatingIfNeeded: hash) & mask].record {
       ws_prefetch(record.toOpaque())
     }

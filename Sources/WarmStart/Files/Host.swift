@@ -26,6 +26,7 @@ package struct Host: Sendable {
     files: any FileSystem,
     wallClock: @escaping @Sendable () -> UInt64,
     monotonicClock: @escaping @Sendable () -> UInt64,
+    coarseClocks: (@Sendable () -> (wall: UInt64, monotonic: UInt64))? = nil,
     random: @escaping @Sendable () -> UInt64,
     threads: any Threads,
     executable: @escaping @Sendable () -> ExecutableIdentity?,
@@ -35,6 +36,7 @@ package struct Host: Sendable {
     self.files = files
     self.wallClock = wallClock
     self.monotonicClock = monotonicClock
+    self.coarseClocks = coarseClocks
     self.random = random
     self.threads = threads
     self.executable = executable
@@ -43,18 +45,11 @@ package struct Host: Sendable {
   }
 
   /// The operating system.
-  package static let system = {
-    var host = systemWithFineClocks
-    host.coarseClocks = {
-      (nanoseconds(CLOCK_REALTIME_COARSE), nanoseconds(CLOCK_MONOTONIC_COARSE))
-    }
-    return host
-  }()
-
-  private static let systemWithFineClocks = Host(
+  package static let system = Host(
     files: POSIXFileSystem(),
     wallClock: { nanoseconds(CLOCK_REALTIME) },
     monotonicClock: { nanoseconds(CLOCK_MONOTONIC) },
+    coarseClocks: { (nanoseconds(CLOCK_REALTIME_COARSE), nanoseconds(CLOCK_MONOTONIC_COARSE)) },
     random: {
       var word: UInt64 = 0
       let result = withUnsafeMutableBytes(of: &word) { ws_random_bytes($0.baseAddress, $0.count) }

@@ -10,7 +10,7 @@ package final class Index {
 
   // A key whose one record fills every slot, as most do, takes a row with the place of that and nothing more; for the
   // others the place says where to look: `empty` or `elsewhere`.
-  let table: KeyTable
+  private let table: KeyTable
   @exclusivity(unchecked) private var states: [Int: KeyState] = [:]
 
   @exclusivity(unchecked) private var originNumbers: [SegmentID: UInt32] = [:]
@@ -204,6 +204,9 @@ package final class Index {
   package func lastUse(of key: Fingerprint) -> Use? {
     table.number(of: key).map { lastUse(row: $0) }
   }
+
+  /// Has the processor fetch where a search for the key of a hash begins. Any thread may ask for it at any time.
+  func prefetch(_ hash: UInt64) { table.prefetch(hash) }
 
   /// The row of a key: for several questions about it one search. It is its own for ever.
   package func row(ofKnown key: Fingerprint) -> Int? { table.number(of: key) }

@@ -29,8 +29,7 @@ package final class KeyTable {
   package private(set) var count = 0
   package private(set) var capacity: Int
 
-  /// Where the slots are.
-  let hint = TableHint<UInt64>()
+  private let hint = TableHint<UInt64>()
 
   /// Numbers are 31 bits.
   static let limit = 1 << 31 - 2
@@ -81,6 +80,9 @@ package final class KeyTable {
   }
 
   private static let lookedUpOffset = MemoryLayout<Row>.offset(of: \.use.lookedUp)!
+
+  /// Has the processor fetch where a search for the key of a hash begins. Any thread may ask for it at any time.
+  func prefetch(_ hash: UInt64) { hint.prefetch(hash) }
 
   /// The number of a key, or nil.
   package func number(of key: Fingerprint) -> Int? { number(of: key, hash: key.tableHash) }
@@ -143,10 +145,8 @@ package final class KeyTable {
   }
 
   private static func room<Element>(for count: Int) -> UnsafeMutablePointer<Element> {
-    guard let room = ws_table_create(count * MemoryLayout<Element>.stride) else {
-      fatalError("no memory for \(count) keys")
-    }
-    return room.bindMemory(to: Element.self, capacity: count)
+    ws_table_create(count * MemoryLayout<Element>.stride)!
+      .bindMemory(to: Element.self, capacity: count)
   }
 }
 

@@ -44,6 +44,24 @@ func endedWell(_ child: pid_t) -> Bool {
 
 let patience: Int32 = 30
 
+/// Makes a child that does what `body` says and ends, and waits for it.
+func forkChild(_ number: Int, _ body: () -> Void) {
+  let end = Pipe()
+  let child = forkProcess()
+  if child == 0 {
+    body()
+    _exit(0)
+  }
+  close(end.writeEnd)
+  if !end.waitForEnd(seconds: patience) {
+    kill(child, SIGKILL)
+    _ = endedWell(child)
+    fail("child \(number) hangs")
+  }
+  close(end.readEnd)
+  if !endedWell(child) { fail("child \(number)") }
+}
+
 /// What this process has open of the files in the store, and the store itself.
 func openFiles(in store: WarmStartStore) -> [String] { openFiles(below: store.path) }
 
@@ -165,9 +183,7 @@ func forkWhileSaving(_ arguments: Arguments) {
   orFail("close") { try rehearsal.close() }
   rehearseCompaction(arguments)
   for number in 1...count {
-    let end = Pipe()
-    let child = forkProcess()
-    if child == 0 {
+    forkChild(number) {
       let kept = openFiles(in: store)
       if !kept.isEmpty { fail("child \(number) has its parent's \(kept)") }
       if session.lastError != nil { fail("the session of child \(number)") }
@@ -176,16 +192,7 @@ func forkWhileSaving(_ arguments: Arguments) {
       let parents = orFail("lookup") { try store.lookupLatest(Write.fingerprint(0)) }
       if parents == nil { fail("child \(number) finds nothing of its parent") }
       orFail("close") { try store.close() }
-      _exit(0)
     }
-    close(end.writeEnd)
-    if !end.waitForEnd(seconds: patience) {
-      kill(child, SIGKILL)
-      _ = endedWell(child)
-      fail("child \(number) hangs")
-    }
-    close(end.readEnd)
-    if !endedWell(child) { fail("child \(number)") }
     expect(store, number, 0)
   }
   asker.stop()

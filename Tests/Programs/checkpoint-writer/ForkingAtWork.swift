@@ -101,23 +101,12 @@ func forkWhileLookingUp(_ arguments: Arguments) {
     // So that the directory has been still for a while.
     let before = lookups.load(ordering: .relaxed)
     while lookups.load(ordering: .relaxed) < before + 50_000 { sched_yield() }
-    let end = Pipe()
-    let child = forkProcess()
-    if child == 0 {
+    forkChild(number) {
       expect(store, 0, 0)
       orFail("save") { try store.save(write(number, 0)) }
       expect(store, number, 0)
       orFail("close") { try store.close() }
-      _exit(0)
     }
-    close(end.writeEnd)
-    if !end.waitForEnd(seconds: patience) {
-      kill(child, SIGKILL)
-      _ = endedWell(child)
-      fail("child \(number) hangs")
-    }
-    close(end.readEnd)
-    if !endedWell(child) { fail("child \(number)") }
     expect(store, number, 0)
   }
   for asker in askers { asker.stop() }
