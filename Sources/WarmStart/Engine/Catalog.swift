@@ -62,6 +62,8 @@ final class Catalog {
   /// What was there at first, and has yet to go into the index.
   @exclusivity(unchecked) var deferred = DeferredFooters()
   @exclusivity(unchecked) private var watch = DirectoryWatch()
+  /// Both clocks for a look. By itself: lookups would copy all of the host.
+  private let lookClocks: @Sendable () -> (wall: UInt64, monotonic: UInt64)
   /// Why a segment could not be read when the directory was last listed, or since; and which were told of.
   private(set) var skippedBecause: FileError?
   private var complainedOf: Set<SegmentID> = []
@@ -88,6 +90,7 @@ final class Catalog {
     self.isReadOnly = isReadOnly
     self.directory = directory
     self.host = host
+    lookClocks = host.coarseClocks ?? { (host.wallClock(), host.monotonicClock()) }
     self.options = options
     openFiles = OpenFiles(limit: options.openFiles)
     clockWatch = ClockWatch(wall: host.wallClock(), monotonic: host.monotonicClock())
@@ -148,6 +151,13 @@ final class Catalog {
     throw .unreadableDirectory(path: directory.path, why: "its files keep changing their names")
   }
 
+  /// A look at the directory, as it is now. Any thread may take one at any time.
+  func look() throws(FileError) -> DirectoryLook {
+    let modified = try directory.modificationTime()
+    let clocks = lookClocks()
+    return DirectoryLook(modified: modified, wall: clocks.wall, now: clocks.monotonic)
+  }
+
   /// Whether a look shows that a refresh would find nothing. Several threads may ask at once, and ask the index then of
   /// keys that it ``knowsAll(of:)``, while none changes the catalog.
   func isUpToDate(_ look: DirectoryLook) -> Bool {
@@ -173,9 +183,7 @@ final class Catalog {
       guard mustList else { return }
     } else {
       let look: DirectoryLook
-      do throws(FileError) { look = try DirectoryLook(directory, host) } catch {
-        throw .store(.file(error))
-      }
+      do throws(FileError) { look = try self.look() } catch { throw .store(.file(error)) }
       guard watch.mustList(look) else { return }
     }
     unsettleable = []

@@ -17,20 +17,6 @@ struct DirectoryLook {
   let now: UInt64
 }
 
-extension DirectoryLook {
-  /// A look that is taken now.
-  init(_ directory: any Directory, _ host: Host) throws(FileError) {
-    self.init(
-      modified: try directory.modificationTime(),
-      clocks: host.coarseClocks?() ?? (host.wallClock(), host.monotonicClock()))
-  }
-
-  /// Of a time that was read, before the clocks were.
-  init(modified: Int64, clocks: (wall: UInt64, monotonic: UInt64)) {
-    self.init(modified: modified, wall: clocks.wall, now: clocks.monotonic)
-  }
-}
-
 struct DirectoryWatch {
   private var modified: Int64?
   private var firstSeen: UInt64 = 0

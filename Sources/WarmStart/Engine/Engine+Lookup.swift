@@ -29,7 +29,7 @@ extension Engine {
     recordCache.prefetch(hash)
     // Before the lock, so that mostly no thread waits for the system call of another. If it fails, the refresh
     // tells why.
-    let look = try? look()
+    let look = try? catalog.look()
     if let look {
       switch glance(key, hash: hash, question, look, countsAsUse: countsAsUse) {
       case .found(let answer): return answer
@@ -83,11 +83,6 @@ extension Engine {
         }
       }
     }
-  }
-
-  /// A look at the directory, for a question that is asked now.
-  func look() throws(FileError) -> DirectoryLook {
-    DirectoryLook(modified: try directory.modificationTime(), clocks: lookClocks())
   }
 
   /// What a place has, from memory or the disk.
@@ -151,7 +146,7 @@ extension Engine {
     _ pick: (_ row: Int) -> SlottedPlace?
   ) throws(StoreError) -> Chosen? {
     let hash = key.tableHash
-    let look = early ?? (try? look())
+    let look = early ?? (try? catalog.look())
     return try stateLock.withLock { () throws(StoreError) -> Chosen? in
       try catalog.untilPresent(look: look) { catalog throws(Catalog.Interruption) -> Chosen? in
         try catalog.requireSettled(key)

@@ -19,9 +19,6 @@ package final class Engine: @unchecked Sendable {
   package let isReadOnly: Bool
   let host: Host
   let directory: any Directory
-  /// Both clocks for a look at the directory. By itself: lookups would copy all of the host.
-  let lookClocks: @Sendable () -> (wall: UInt64, monotonic: UInt64)
-
   let stateLock: any Lock
   // Guarded by stateLock.
   let catalog: Catalog
@@ -61,7 +58,6 @@ package final class Engine: @unchecked Sendable {
   ) throws(StoreError) {
     self.path = path
     self.host = host
-    lookClocks = host.coarseClocks ?? { (host.wallClock(), host.monotonicClock()) }
     stateLock = host.threads.makeLock()
     appendLock = host.threads.makeLock()
     commitQueue = CommitQueue(threads: host.threads, clock: host.monotonicClock)
