@@ -246,6 +246,42 @@ import WarmStart
     #expect(try reader.engine().verify(.payloads).damage.isEmpty)
   }
 
+  @Test(.timeLimit(.minutes(5)))
+  func theBudgetIsKeptWhereAMergeNeedsSeconds() throws {
+    bench.options.sizeBudget = 2 << 20
+    let files = FaultyFiles()
+    let gate = Gate()
+    gate.shut()
+    files.failUnlinks { _ in
+      gate.pass()
+      return nil
+    }
+    let turns = Notes<UInt64>()
+    let writer = pthread_self()
+    var host = bench.host(files)
+    let sleep = host.sleep
+    host.sleep = { time in
+      guard pthread_equal(writer, pthread_self()) != 0 else { return }
+      // Once a merge is held up, ten seconds go by for the save that waits for it.
+      if turns.all.reduce(0, +) < 10_000_000_000 {
+        gate.waitForSomebody()
+        return turns.add(time)
+      }
+      gate.open()
+      sleep(time)
+    }
+    let store = try bench.open(host: host)
+    let most = try bench.options.sizeBudget + 2 * store.engine().options.segmentLimit
+    for number in 0..<1000 {
+      bench.clock.advance(seconds: 1)
+      try store.save(noise(number, count: 4096), for: key(number))
+      if number % 10 == 0 { #expect(bytes() <= most, "\(bytes()) of \(most) after \(number)") }
+    }
+    gate.open()
+    try store.close()
+    #expect(turns.all.reduce(0, +) >= 10_000_000_000)
+  }
+
   @Test func nothingOfWhatWasEvictedComesBack() throws {
     bench.options.compactsByItself = false
     // The best of each key lies in one segment, the newest in another.

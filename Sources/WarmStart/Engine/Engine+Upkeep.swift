@@ -54,9 +54,10 @@ extension Engine {
         if turn == 0, isKnown, isWorthAMerge(plan, policy) || isToLook { upkeep.start() }
         return upkeep.relax()
       }
-      // To wait is in vain where there is no headway.
+      // To wait is in vain where there is no headway. A merge of one's own may need seconds for a sync.
       if plan.fileBytes < least.bytes { least = (plan.fileBytes, turn) }
-      if turn > 0, upkeep.hasGivenUp || turn - least.turn > Self.longestStandstill { break }
+      let isStill = turn - least.turn > Self.longestStandstill && !upkeep.isAtWork
+      if turn > 0, upkeep.hasGivenUp || isStill { break }
       upkeep.start(isHurried: true)
       host.sleep(Self.waitForRoom)
       turn += 1
@@ -97,10 +98,10 @@ extension Engine {
   }
 
   /// Nanoseconds between two looks, and how many there are: half a minute where the budget is at stake
-  /// and there is headway, a fifth of a second for waste alone.
+  /// and this process or another gets on, a fifth of a second for waste alone.
   private static let waitForRoom: UInt64 = 2_000_000
   private static let longestWaitForRoom = 15_000
-  /// Looks that find nothing changed: a second of them.
+  /// Looks that find nothing changed, and no merge of one's own under way: a second of them.
   private static let longestStandstill = 500
   private static let longestWaitForWaste = 100
 

@@ -76,6 +76,9 @@ final class Upkeep: @unchecked Sendable {
   /// Nobody waits for it any more.
   func relax() { lock.withLock { isHurried = false } }
 
+  /// Whether the thread is at it, however long that takes.
+  var isAtWork: Bool { lock.withLock { isRunning } }
+
   /// Whether the last run came to nothing, so that it is no use to wait for another.
   var hasGivenUp: Bool { lock.withLock { !isRunning && (isInVain || mustEnd) } }
 
