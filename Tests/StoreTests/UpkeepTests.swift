@@ -282,6 +282,45 @@ import WarmStart
     #expect(turns.all.reduce(0, +) >= 10_000_000_000)
   }
 
+  @Test(.timeLimit(.minutes(5)))
+  func theBudgetIsKeptWhereWhatWasReplacedGoesLate() throws {
+    bench.options.sizeBudget = 2 << 20
+    var number = 0
+    let save = { [bench] (store: WarmStartStore) throws in
+      bench.clock.advance(seconds: 1)
+      try store.save(noise(number, count: 4096), for: key(number))
+      number += 1
+    }
+    let full = try bench.open { $0.compactsByItself = false }
+    while bytes() < bench.options.sizeBudget / 32 * 29 { try save(full) }
+    try full.close()
+    let files = FaultyFiles()
+    let gate = Gate()
+    gate.shut()
+    files.failUnlinks { _ in
+      gate.pass()
+      return nil
+    }
+    let writer = pthread_self()
+    var host = bench.host(files)
+    let sleep = host.sleep
+    host.sleep = { time in
+      guard pthread_equal(writer, pthread_self()) != 0 else { return }
+      gate.open()
+      sleep(time)
+    }
+    let store = try bench.open(host: host)
+    let most = try bench.options.sizeBudget + 2 * store.engine().options.segmentLimit
+    try save(store)
+    gate.waitForSomebody()
+    for _ in 0..<200 {
+      try save(store)
+      #expect(bytes() <= most, "\(bytes()) of \(most) after \(number)")
+    }
+    gate.open()
+    try store.close()
+  }
+
   @Test func nothingOfWhatWasEvictedComesBack() throws {
     bench.options.compactsByItself = false
     // The best of each key lies in one segment, the newest in another.

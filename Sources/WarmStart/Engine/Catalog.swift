@@ -41,6 +41,8 @@ final class Catalog {
   var removals: [UInt32: [UInt64: Fingerprint]] = [:]
   /// Segments that a compaction replaced: what they hold does not count, even while they are there.
   private var replaced: Set<SegmentID> = []
+  /// Those of them that were there when the directory was last listed, and the bytes of their files.
+  private var leaving: [SegmentID: UInt64] = [:]
   /// Segments that cannot be used, so that they are not tried again and again.
   var refused: Set<SegmentID> = []
   /// Those of them of which no copy of the header is intact.
@@ -259,10 +261,12 @@ final class Catalog {
     headerless = headerless.filter { refused.contains($0.key) }
     headless.formIntersection(present.keys)
     for segment in segments.values { replaced.formUnion(segment.header.replaced) }
-    drop(
-      segments.values.filter {
-        $0 !== own && (present[$0.id] == nil || replaced.contains($0.id))
-      })
+    let dropped = segments.values.filter {
+      $0 !== own && (present[$0.id] == nil || replaced.contains($0.id))
+    }
+    for segment in dropped { leaving[segment.id] = max(segment.fileBytes, segment.tail) }
+    leaving = leaving.filter { present[$0.key] != nil }
+    drop(dropped)
     // In the order of their ids: what is done to the disk follows from what is on it.
     let others = segments.values.filter { $0.isLive && !isOwn($0) }.sorted { $0.id < $1.id }
     for segment in others {
@@ -332,6 +336,9 @@ final class Catalog {
   }
 
   // MARK: Segments
+
+  /// Bytes of segments that were replaced and whose files are there still.
+  var leavingBytes: UInt64 { leaving.values.reduce(0, +) }
 
   /// A number for a new segment, by which places name it.
   func register(

@@ -28,6 +28,8 @@ struct CompactionPlan {
   var closed: [SegmentFigures]
   /// Bytes that an output should not exceed.
   var outputLimit: UInt64
+  /// Bytes of segments that a merge has replaced and that are about to go.
+  var leavingBytes: UInt64 = 0
 
   var fileBytes: UInt64 { closed.reduce(0) { $0 + $1.fileBytes } }
   var keptBytes: UInt64 { closed.reduce(0) { $0 + $1.keptBytes } }

@@ -70,7 +70,9 @@ extension Engine {
       let plan = CompactionPlan(
         closed: catalog.figures(alsoFull: true), outputLimit: options.segmentLimit)
       if let policy = options.upkeep, isWorthAMerge(plan, policy) { return false }
-      let all = catalog.segments.values.reduce(0) { $0 + max($1.fileBytes, $1.tail) }
+      let all = catalog.segments.values.reduce(catalog.leavingBytes) {
+        $0 + max($1.fileBytes, $1.tail)
+      }
       return options.segmentBudget == .max || all + options.segmentLimit <= options.segmentBudget
     }
   }

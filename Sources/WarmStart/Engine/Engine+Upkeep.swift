@@ -44,18 +44,21 @@ extension Engine {
       let (plan, isKnown) = stateLock.withLock {
         // Others fill the budget as well. Where they cannot be read, their sizes have to do.
         let isKnown = (try? refreshForPlan()) != nil
-        return (
-          CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit), isKnown
-        )
+        let plan = CompactionPlan(
+          closed: catalog.figures(), outputLimit: options.segmentLimit,
+          leavingBytes: catalog.leavingBytes)
+        return (plan, isKnown)
       }
-      let isOver = plan.fileBytes > options.segmentBudget
+      // What was replaced takes its space until its files are gone, which syncs of the directory can delay.
+      let bytes = plan.fileBytes + plan.leavingBytes
+      let isOver = bytes > options.segmentBudget
       let isBehind = isKnown && turn < Self.longestWaitForWaste && policy.isBehind(plan)
       guard isOver || isBehind else {
         if turn == 0, isKnown, isWorthAMerge(plan, policy) || isToLook { upkeep.start() }
         return upkeep.relax()
       }
       // To wait is in vain where there is no headway. A merge of one's own may need seconds for a sync.
-      if plan.fileBytes < least.bytes { least = (plan.fileBytes, turn) }
+      if bytes < least.bytes { least = (bytes, turn) }
       let isStill = turn - least.turn > Self.longestStandstill && !upkeep.isAtWork
       if turn > 0, upkeep.hasGivenUp || isStill { break }
       upkeep.start(isHurried: true)

@@ -65,7 +65,7 @@ package struct UpkeepPolicy: Sendable, Hashable {
   /// output of a merge, the directory then stays below three times what is kept and four times the waste
   /// that is free, where no segment is larger than that, and as far as what is waste is known.
   func isBehind(_ plan: CompactionPlan) -> Bool {
-    plan.wasteBytes > 2 * plan.keptBytes + freeWaste
+    plan.wasteBytes + plan.leavingBytes > 2 * plan.keptBytes + freeWaste
   }
 
   /// Whether the compactor has no time to rest.
