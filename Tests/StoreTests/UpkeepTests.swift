@@ -271,6 +271,8 @@ import WarmStart
       sleep(time)
     }
     let store = try bench.open(host: host)
+    // A store that goes joins its thread.
+    defer { gate.open() }
     let most = try bench.options.sizeBudget + 2 * store.engine().options.segmentLimit
     for number in 0..<1000 {
       bench.clock.advance(seconds: 1)
@@ -301,15 +303,19 @@ import WarmStart
       gate.pass()
       return nil
     }
+    let waits = Notes<UInt64>()
     let writer = pthread_self()
     var host = bench.host(files)
     let sleep = host.sleep
     host.sleep = { time in
       guard pthread_equal(writer, pthread_self()) != 0 else { return }
+      waits.add(time)
       gate.open()
       sleep(time)
     }
     let store = try bench.open(host: host)
+    // A store that goes joins its thread.
+    defer { gate.open() }
     let most = try bench.options.sizeBudget + 2 * store.engine().options.segmentLimit
     try save(store)
     gate.waitForSomebody()
@@ -317,6 +323,7 @@ import WarmStart
       try save(store)
       #expect(bytes() <= most, "\(bytes()) of \(most) after \(number)")
     }
+    #expect(!waits.all.isEmpty)
     gate.open()
     try store.close()
   }
