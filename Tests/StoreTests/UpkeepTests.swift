@@ -328,6 +328,50 @@ import WarmStart
     try store.close()
   }
 
+  @Test(.timeLimit(.minutes(5)))
+  func aFlushDoesNotWaitForTheBudget() throws {
+    bench.options.sizeBudget = 2 << 20
+    let files = FaultyFiles()
+    let gate = Gate()
+    gate.shut()
+    files.failUnlinks { _ in
+      gate.pass()
+      return nil
+    }
+    let waits = Notes<UInt64>()
+    let writers = Notes<pthread_t>()
+    let waiting = Gate()
+    waiting.shut()
+    var host = bench.host(files)
+    let sleep = host.sleep
+    host.sleep = { time in
+      if writers.all.first == pthread_self() {
+        waits.add(time)
+        waiting.open()
+      }
+      sleep(time)
+    }
+    let store = try bench.open(host: host)
+    defer { gate.open() }
+    let writer = try POSIXThreads().start {
+      writers.add(pthread_self())
+      var number = 0
+      // Until it has to wait for room, and no more then.
+      while waits.all.isEmpty, number < 1000 {
+        try? store.save(noise(number, count: 4096), for: key(number))
+        number += 1
+      }
+      waiting.open()
+    }
+    waiting.pass()
+    #expect(!waits.all.isEmpty)
+    try store.flush()
+    #expect(waits.all.reduce(0, +) < 1_000_000_000)
+    gate.open()
+    writer.join()
+    try store.close()
+  }
+
   @Test func nothingOfWhatWasEvictedComesBack() throws {
     bench.options.compactsByItself = false
     // The best of each key lies in one segment, the newest in another.

@@ -1,6 +1,7 @@
 // When this process merges segments without anybody having asked.
 
 internal import Logging
+internal import Synchronization
 
 extension Engine {
   /// What is to be merged next.
@@ -61,6 +62,8 @@ extension Engine {
       if bytes < least.bytes { least = (bytes, turn) }
       let isStill = turn - least.turn > Self.longestStandstill && !upkeep.isAtWork
       if turn > 0, upkeep.hasGivenUp || isStill { break }
+      // Whoever wants everything on stable storage may be about to be killed.
+      if pendingFlushes.load(ordering: .relaxed) > 0 { break }
       upkeep.start(isHurried: true)
       host.sleep(Self.waitForRoom)
       turn += 1
@@ -69,6 +72,15 @@ extension Engine {
     if turn > Self.longestStandstill {
       options.logger?.warning("the store in \(path) stays over its budget")
     }
+  }
+
+  /// Runs `body`, which waits for saves, while none of them waits for room in the budget.
+  package func withoutWaitsForRoom<Value>(
+    _ body: () throws(StoreError) -> Value
+  ) throws(StoreError) -> Value {
+    pendingFlushes.wrappingAdd(1, ordering: .relaxed)
+    defer { pendingFlushes.wrappingSubtract(1, ordering: .relaxed) }
+    return try body()
   }
 
   /// Takes in what others finished before, as far as it matters to whether a merge is worth it. With the state lock,

@@ -31,6 +31,9 @@ package final class Engine: @unchecked Sendable {
   /// Whether there are pending marks: a save looks without the lock.
   let hasPendingMarks = Atomic(false)
 
+  /// Flushes that are waited for: no save waits for room in the budget meanwhile.
+  let pendingFlushes = Atomic(0)
+
   let commitQueue: CommitQueue
   /// Compresses a half of long payloads.
   let assistant: Assistant

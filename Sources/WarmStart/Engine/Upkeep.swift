@@ -16,6 +16,7 @@ final class Upkeep: @unchecked Sendable {
   // Guarded by lock.
   private var thread: (any RunningThread)?
   private var isRunning = false
+  private var isCompacting = false
   private var mustEnd = false
   private var mayFinishMerge = false
   /// A merge came to its end although the thread was to end.
@@ -76,8 +77,8 @@ final class Upkeep: @unchecked Sendable {
   /// Nobody waits for it any more.
   func relax() { lock.withLock { isHurried = false } }
 
-  /// Whether the thread is at it, however long that takes.
-  var isAtWork: Bool { lock.withLock { isRunning } }
+  /// Whether the thread has the compaction to itself, however long its merges take.
+  var isAtWork: Bool { lock.withLock { isCompacting } }
 
   /// Whether the last run came to nothing, so that it is no use to wait for another.
   var hasGivenUp: Bool { lock.withLock { !isRunning && (isInVain || mustEnd) } }
@@ -118,7 +119,7 @@ final class Upkeep: @unchecked Sendable {
         engine.options.logger?.warning("compaction put off: \(failure)")
       }
       self.isInVain = isInVain
-      isRunning = false
+      (isRunning, isCompacting) = (false, false)
     }
   }
 
@@ -149,6 +150,7 @@ final class Upkeep: @unchecked Sendable {
     // Before the compaction is this thread's: others may go on with theirs meanwhile.
     guard try knowsAll() else { return 0 }
     guard let compactor = try Compactor(engine, control) else { return nil }
+    lock.withLock { isCompacting = true }
     defer { compactor.finish() }
     try compactor.clearAway()
     var merged = 0

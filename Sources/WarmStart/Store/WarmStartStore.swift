@@ -352,8 +352,10 @@ public final class WarmStartStore: @unchecked Sendable {
   public func flush() throws(StoreError) {
     let (engine, background) = try parts()
     var failure: StoreError?
-    do throws(StoreError) { try background?.flush() } catch { failure = error }
-    try engine.flush()
+    try engine.withoutWaitsForRoom { () throws(StoreError) in
+      do throws(StoreError) { try background?.flush() } catch { failure = error }
+      try engine.flush()
+    }
     if let failure { throw failure }
   }
 
