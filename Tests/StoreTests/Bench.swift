@@ -42,6 +42,14 @@ final class Bench {
       path: path, options: options, access: access, host: host ?? self.host())
   }
 
+  /// Bytes of all files in the store's directory; what goes meanwhile takes none.
+  func bytes() -> UInt64 {
+    listing(path).reduce(0) { sum, name in
+      var status = stat()
+      return stat("\(path)/\(name)", &status) == 0 ? sum + UInt64(status.st_size) : sum
+    }
+  }
+
   /// The store as somebody else finds it, who comes in the given way.
   func witness(_ way: Witness, of store: inout WarmStartStore?) throws {
     let producer = store?.producer

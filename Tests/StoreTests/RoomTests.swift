@@ -13,18 +13,41 @@ import WarmStart
     let count = Atomic(0)
   }
 
-  private func bytes() -> Int {
+  private func sealedBytes() -> Int {
     listing(bench.path).filter { $0.hasSuffix(".seg") }
       .reduce(0) { $0 + contents("\(bench.path)/\($1)").count }
+  }
+
+  /// A store of 2 MiB whose merges are held up, once they are in force, before what they replaced goes.
+  private final class HeldMerge {
+    let budget: UInt64 = 2 << 20
+    let gate = Gate()
+    var host: Host
+
+    init(_ bench: Bench) {
+      let files = FaultyFiles()
+      host = bench.host(files)
+      gate.shut()
+      files.failUnlinks { [gate] _ in
+        gate.pass()
+        return nil
+      }
+    }
+
+    func options(_ options: inout StoreOptions) {
+      (options.sizeBudget, options.compactsByItself) = (budget, true)
+    }
+  }
+
+  private func save(_ number: Int, in store: WarmStartStore) throws {
+    bench.clock.advance(seconds: 1)
+    try store.save(noise(number, count: 4096), for: key(number))
   }
 
   /// Keys of 4 KiB each in sealed segments.
   private func fill(_ keys: Range<Int>) throws {
     let store = try bench.open { $0.segmentLimit = 64 << 10 }
-    for number in keys {
-      bench.clock.advance(seconds: 1)
-      try store.save(noise(number, count: 4096), for: key(number))
-    }
+    for number in keys { try save(number, in: store) }
     try store.close()
   }
 
@@ -45,7 +68,7 @@ import WarmStart
 
   @Test func aSaveDoesNotWaitForLongForACompactorThatMakesNoHeadway() throws {
     try fill(0..<60)
-    let before = bytes()
+    let before = sealedBytes()
     let lock = bench.path + "/compaction.lock"
     let descriptor = open(lock, O_RDWR | O_CREAT, 0o600)
     #expect(flock(descriptor, LOCK_EX) == 0)
@@ -60,14 +83,113 @@ import WarmStart
     try store.save(payload(1), for: key(100))
     // A second, in looks of two milliseconds.
     #expect((400..<1000).contains(sleeps.count.load(ordering: .relaxed)))
-    #expect(bytes() == before)
+    #expect(sealedBytes() == before)
     close(descriptor)
     try store.close()
     // Once the other is gone there is room.
     let next = try bench.open(host: bench.host(), options)
     try next.save(payload(2), for: key(101))
-    #expect(bytes() <= 128 << 10)
+    #expect(sealedBytes() <= 128 << 10)
     #expect(try next.lookup(key(100)) != nil && next.lookup(key(0)) == nil)
+  }
+
+  @Test(.timeLimit(.minutes(5))) func theBudgetIsKeptWhereAMergeNeedsSeconds() throws {
+    let merge = HeldMerge(bench)
+    let turns = Notes<UInt64>()
+    let writer = pthread_self()
+    let sleep = merge.host.sleep
+    merge.host.sleep = { [gate = merge.gate] time in
+      guard pthread_equal(writer, pthread_self()) != 0 else { return }
+      // Once a merge is held up, ten seconds go by for the save that waits for it.
+      if turns.all.reduce(0, +) < 10_000_000_000 {
+        gate.waitForSomebody()
+        return turns.add(time)
+      }
+      gate.open()
+      sleep(time)
+    }
+    let store = try bench.open(host: merge.host, merge.options)
+    // A store that goes joins its thread.
+    defer { merge.gate.open() }
+    let most = try merge.budget + 2 * store.engine().options.segmentLimit
+    for number in 0..<1000 {
+      try save(number, in: store)
+      guard number % 10 == 0 else { continue }
+      #expect(bench.bytes() <= most, "\(bench.bytes()) of \(most) after \(number)")
+    }
+    merge.gate.open()
+    try store.close()
+    #expect(turns.all.reduce(0, +) >= 10_000_000_000)
+  }
+
+  @Test(.timeLimit(.minutes(5))) func theBudgetIsKeptWhereWhatWasReplacedGoesLate() throws {
+    let merge = HeldMerge(bench)
+    let full = try bench.open {
+      merge.options(&$0)
+      $0.compactsByItself = false
+    }
+    var number = 0
+    while bench.bytes() < merge.budget / 32 * 29 {
+      try save(number, in: full)
+      number += 1
+    }
+    try full.close()
+    let waits = Notes<UInt64>()
+    let writer = pthread_self()
+    let sleep = merge.host.sleep
+    merge.host.sleep = { [gate = merge.gate] time in
+      guard pthread_equal(writer, pthread_self()) != 0 else { return }
+      waits.add(time)
+      gate.open()
+      sleep(time)
+    }
+    let store = try bench.open(host: merge.host, merge.options)
+    defer { merge.gate.open() }
+    let most = try merge.budget + 2 * store.engine().options.segmentLimit
+    try save(number, in: store)
+    merge.gate.waitForSomebody()
+    for next in number + 1...number + 200 {
+      try save(next, in: store)
+      #expect(bench.bytes() <= most, "\(bench.bytes()) of \(most) after \(next)")
+    }
+    #expect(!waits.all.isEmpty)
+    merge.gate.open()
+    try store.close()
+  }
+
+  @Test(.timeLimit(.minutes(5))) func aFlushDoesNotWaitForTheBudget() throws {
+    let merge = HeldMerge(bench)
+    let waits = Notes<UInt64>()
+    let writers = Notes<pthread_t>()
+    let waiting = Gate()
+    waiting.shut()
+    let sleep = merge.host.sleep
+    merge.host.sleep = { time in
+      if writers.all.first == pthread_self() {
+        waits.add(time)
+        waiting.open()
+      }
+      sleep(time)
+    }
+    let store = try bench.open(host: merge.host, merge.options)
+    defer { merge.gate.open() }
+    let writer = try POSIXThreads().start {
+      writers.add(pthread_self())
+      var number = 0
+      // Until it has to wait for room, and no more then.
+      while waits.all.isEmpty, number < 1000 {
+        try? store.save(noise(number, count: 4096), for: key(number))
+        number += 1
+      }
+      waiting.open()
+    }
+    waiting.pass()
+    #expect(!waits.all.isEmpty)
+    try store.flush()
+    #expect(waits.all.reduce(0, +) < 1_000_000_000)
+    merge.gate.open()
+    writer.join()
+    try store.close()
   }
 
   @Test func theLogsOfLivingWritersAreNotChargedToTheBudget() throws {
@@ -109,14 +231,14 @@ import WarmStart
     for number in 0..<300 where number % 4 != 0 { _ = try reader.lookup(key(number)) }
     try reader.close()
     bench.clock.advance(seconds: 10)
-    let budget = bytes() - 20_000
+    let budget = sealedBytes() - 20_000
     let store = try bench.open {
       $0.compactsByItself = true
       $0.sizeBudget = UInt64(budget)
     }
     try store.save(payload(1), for: key(500))
     try store.engine().waitForUpkeep()
-    #expect(bytes() <= budget)
+    #expect(sealedBytes() <= budget)
     // And those that were used are there, but for what footers take.
     let used = (0..<300).filter { $0 % 4 != 0 }
     #expect(try used.filter { try store.lookup(key($0)) == nil }.count <= 5)

@@ -12,14 +12,6 @@ import WarmStart
 
   private var segments: [String] { listing(bench.path).filter { SegmentName($0) != nil } }
 
-  /// Bytes of the directory; what goes meanwhile takes none.
-  private func bytes() -> UInt64 {
-    listing(bench.path).reduce(0) { sum, name in
-      var status = stat()
-      return stat("\(bench.path)/\(name)", &status) == 0 ? sum + UInt64(status.st_size) : sum
-    }
-  }
-
   /// One short fit: a key of its own, five checkpoints and a final.
   private func fit(_ number: Int) throws {
     bench.clock.advance(seconds: 1)
@@ -86,13 +78,13 @@ import WarmStart
     try fillWithManyKeys(rounds: 3)
     // What is large is the thread's.
     bench.options.upkeepPolicy.closeLimit = 64 << 10
-    let before = bytes()
+    let before = bench.bytes()
     bench.options.upkeepPolicy.lookers = .max
     for number in 20_000..<20_010 { try patientFit(number) }
-    #expect(bytes() > before)
+    #expect(bench.bytes() > before)
     bench.options.upkeepPolicy.lookers = 8
     for number in 20_010..<20_050 { try patientFit(number) }
-    #expect(bytes() < before / 2)
+    #expect(bench.bytes() < before / 2)
     let reader = try bench.open(.readOnly)
     #expect(try reader.keys.count == 20_050)
     #expect(try reader.lookup(key(17))?.payload == payload(17))
@@ -126,7 +118,7 @@ import WarmStart
       }
       try store.engine().waitForUpkeep()
       try store.close()
-      most = max(most, bytes())
+      most = max(most, bench.bytes())
     }
     // Two fits' logs, of which one is nearly all waste, and what is free.
     #expect(most < 3 * 8_100_000 + 4 << 20)
@@ -202,7 +194,7 @@ import WarmStart
         try store.save(
           noise(turn * 64 + number, count: 4096), for: key(number), objective: Double(-turn))
       }
-      most = max(most, bytes())
+      most = max(most, bench.bytes())
     }
     let live = try store.statistics.liveBytes
     #expect(most <= 3 * live + 4 << 20)
@@ -211,7 +203,7 @@ import WarmStart
     }
     try store.close()
     try bench.open().compact()
-    #expect(Double(bytes()) <= 1.10 * Double(live))
+    #expect(Double(bench.bytes()) <= 1.10 * Double(live))
   }
 
   @Test func theBudgetIsKeptAndWhatIsOfUseStays() throws {
@@ -227,11 +219,11 @@ import WarmStart
       if number % 50 == 0 {
         for one in used.suffix(5) { #expect(try store.lookup(key(one)) != nil, "\(one)") }
         let most = bench.options.sizeBudget + 2 * segment
-        #expect(bytes() <= most, "\(bytes()) of \(most) after \(number)")
+        #expect(bench.bytes() <= most, "\(bench.bytes()) of \(most) after \(number)")
       }
     }
     try store.close()
-    #expect(bytes() <= bench.options.sizeBudget + segment)
+    #expect(bench.bytes() <= bench.options.sizeBudget + segment)
     let reader = try bench.open(.readOnly)
     for number in used.suffix(5) + [1997, 1998, 1999] {
       #expect(try reader.lookup(key(number))?.payload == noise(number, count: 4096), "\(number)")
@@ -244,132 +236,6 @@ import WarmStart
     #expect(newest.filter { !left.contains(key($0)) }.count <= 20)
     #expect(left.count > 250 && left.count < 550)
     #expect(try reader.engine().verify(.payloads).damage.isEmpty)
-  }
-
-  @Test(.timeLimit(.minutes(5)))
-  func theBudgetIsKeptWhereAMergeNeedsSeconds() throws {
-    bench.options.sizeBudget = 2 << 20
-    let files = FaultyFiles()
-    let gate = Gate()
-    gate.shut()
-    files.failUnlinks { _ in
-      gate.pass()
-      return nil
-    }
-    let turns = Notes<UInt64>()
-    let writer = pthread_self()
-    var host = bench.host(files)
-    let sleep = host.sleep
-    host.sleep = { time in
-      guard pthread_equal(writer, pthread_self()) != 0 else { return }
-      // Once a merge is held up, ten seconds go by for the save that waits for it.
-      if turns.all.reduce(0, +) < 10_000_000_000 {
-        gate.waitForSomebody()
-        return turns.add(time)
-      }
-      gate.open()
-      sleep(time)
-    }
-    let store = try bench.open(host: host)
-    // A store that goes joins its thread.
-    defer { gate.open() }
-    let most = try bench.options.sizeBudget + 2 * store.engine().options.segmentLimit
-    for number in 0..<1000 {
-      bench.clock.advance(seconds: 1)
-      try store.save(noise(number, count: 4096), for: key(number))
-      if number % 10 == 0 { #expect(bytes() <= most, "\(bytes()) of \(most) after \(number)") }
-    }
-    gate.open()
-    try store.close()
-    #expect(turns.all.reduce(0, +) >= 10_000_000_000)
-  }
-
-  @Test(.timeLimit(.minutes(5)))
-  func theBudgetIsKeptWhereWhatWasReplacedGoesLate() throws {
-    bench.options.sizeBudget = 2 << 20
-    var number = 0
-    let save = { [bench] (store: WarmStartStore) throws in
-      bench.clock.advance(seconds: 1)
-      try store.save(noise(number, count: 4096), for: key(number))
-      number += 1
-    }
-    let full = try bench.open { $0.compactsByItself = false }
-    while bytes() < bench.options.sizeBudget / 32 * 29 { try save(full) }
-    try full.close()
-    let files = FaultyFiles()
-    let gate = Gate()
-    gate.shut()
-    files.failUnlinks { _ in
-      gate.pass()
-      return nil
-    }
-    let waits = Notes<UInt64>()
-    let writer = pthread_self()
-    var host = bench.host(files)
-    let sleep = host.sleep
-    host.sleep = { time in
-      guard pthread_equal(writer, pthread_self()) != 0 else { return }
-      waits.add(time)
-      gate.open()
-      sleep(time)
-    }
-    let store = try bench.open(host: host)
-    // A store that goes joins its thread.
-    defer { gate.open() }
-    let most = try bench.options.sizeBudget + 2 * store.engine().options.segmentLimit
-    try save(store)
-    gate.waitForSomebody()
-    for _ in 0..<200 {
-      try save(store)
-      #expect(bytes() <= most, "\(bytes()) of \(most) after \(number)")
-    }
-    #expect(!waits.all.isEmpty)
-    gate.open()
-    try store.close()
-  }
-
-  @Test(.timeLimit(.minutes(5)))
-  func aFlushDoesNotWaitForTheBudget() throws {
-    bench.options.sizeBudget = 2 << 20
-    let files = FaultyFiles()
-    let gate = Gate()
-    gate.shut()
-    files.failUnlinks { _ in
-      gate.pass()
-      return nil
-    }
-    let waits = Notes<UInt64>()
-    let writers = Notes<pthread_t>()
-    let waiting = Gate()
-    waiting.shut()
-    var host = bench.host(files)
-    let sleep = host.sleep
-    host.sleep = { time in
-      if writers.all.first == pthread_self() {
-        waits.add(time)
-        waiting.open()
-      }
-      sleep(time)
-    }
-    let store = try bench.open(host: host)
-    defer { gate.open() }
-    let writer = try POSIXThreads().start {
-      writers.add(pthread_self())
-      var number = 0
-      // Until it has to wait for room, and no more then.
-      while waits.all.isEmpty, number < 1000 {
-        try? store.save(noise(number, count: 4096), for: key(number))
-        number += 1
-      }
-      waiting.open()
-    }
-    waiting.pass()
-    #expect(!waits.all.isEmpty)
-    try store.flush()
-    #expect(waits.all.reduce(0, +) < 1_000_000_000)
-    gate.open()
-    writer.join()
-    try store.close()
   }
 
   @Test func nothingOfWhatWasEvictedComesBack() throws {

@@ -7,8 +7,8 @@ public struct StoreOptions: Sendable {
   /// Bytes that the directory is meant to take on disk, but for a segment that each living writer adds to
   /// and one that a compaction writes; 1 GiB, 0 for no limit. Beyond, keys are evicted: those that were
   /// never looked up first, the one saved longest ago before the others, then the least recently used. A
-  /// save that would begin a segment beyond it first waits for that, for half a minute at most; none fails
-  /// for want of room in it. No segment is over a sixteenth of it.
+  /// save that would begin a segment beyond it first waits for that, for half a minute or so at most, not
+  /// while somebody waits in ``WarmStartStore/flush()``; none fails for want of room in it. No segment is over a sixteenth of it.
   public var sizeBudget: UInt64 = 1 << 30
   /// Whether segments are merged without ``WarmStartStore/compact()`` being called: by a thread of low
   /// priority while the store is open, and a few MiB at most when it is closed; true. Without it the
