@@ -46,7 +46,8 @@ final class WatchedThreads: Threads {
   private let waiting = Mutex(0)
   private let begun = Mutex(0)
   private let first = Mutex(FirstThread())
-  private let atYield = Mutex<(count: Int, body: (@Sendable (Int) -> Void)?)>((0, nil))
+  private let atYield = Mutex<(count: Int, body: (@Sendable (WatchedThreads, Int) -> Void)?)>(
+    (0, nil))
 
   /// The first thread that was started, and its locks.
   private struct FirstThread {
@@ -61,8 +62,11 @@ final class WatchedThreads: Threads {
   /// How many times anybody began to wait.
   var waits: Int { begun.withLock { $0 } }
 
-  /// Calls `body` whenever a thread lets others go first, with how often that was before.
-  func onYield(_ body: (@Sendable (Int) -> Void)?) { atYield.withLock { $0 = (0, body) } }
+  /// Calls `body` whenever a thread lets others go first, with how often that was before. It is handed these threads: if
+  /// it had them of its own, nobody would ever let go of either.
+  func onYield(_ body: (@Sendable (WatchedThreads, Int) -> Void)?) {
+    atYield.withLock { $0 = (0, body) }
+  }
   /// How often any did since.
   var yields: Int { atYield.withLock { $0.count } }
 
@@ -71,7 +75,7 @@ final class WatchedThreads: Threads {
       defer { state.count += 1 }
       return state
     }
-    body?(count)
+    body?(self, count)
     threads.yield()
   }
 

@@ -77,7 +77,7 @@ import WarmStart
       clock.advance(seconds: 1)
       return nil
     }
-    threads.onYield { count in
+    threads.onYield { threads, count in
       clock.advance(seconds: secondsAYield)
       guard isTold, count == 0 else { return }
       again.open()
