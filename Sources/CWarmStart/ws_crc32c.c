@@ -126,12 +126,13 @@ HARDWARE uint32_t ws_crc32c_hardware(uint32_t crc, const void *data, size_t leng
 }
 
 uint32_t ws_crc32c(uint32_t crc, const void *data, size_t length) {
-  static atomic_int hardware;  // 0 not asked yet, 1 no, 2 yes
+  static atomic_int hardware;  // 0 not asked yet, 1 none, 2 the instruction, 3 wide multiplication
   int state = atomic_load_explicit(&hardware, memory_order_relaxed);
   if (state == 0) {
-    state = ws_crc32c_has_hardware() ? 2 : 1;
+    state = ws_crc32c_has_wide() ? 3 : ws_crc32c_has_hardware() ? 2 : 1;
     atomic_store_explicit(&hardware, state, memory_order_relaxed);
   }
+  if (state == 3) return ws_crc32c_wide(crc, data, length);
   return state == 2 ? ws_crc32c_hardware(crc, data, length)
                     : ws_crc32c_portable(crc, data, length);
 }

@@ -27,6 +27,7 @@ private let vectors: [(bytes: [UInt8], crc: UInt32)] = [
     #expect(ws_crc32c(0, bytes, bytes.count) == crc)
     #expect(ws_crc32c_portable(0, bytes, bytes.count) == crc)
     if ws_crc32c_has_hardware() { #expect(ws_crc32c_hardware(0, bytes, bytes.count) == crc) }
+    if ws_crc32c_has_wide() { #expect(ws_crc32c_wide(0, bytes, bytes.count) == crc) }
     #expect(bytes.withUnsafeBytes(CRC32C.of) == crc)
   }
 
@@ -37,8 +38,15 @@ private let vectors: [(bytes: [UInt8], crc: UInt32)] = [
       for start in [0, 1, 3, 8] {
         bytes.withUnsafeBytes { all in
           let piece = all.baseAddress! + start
-          let portable = ws_crc32c_portable(0, piece, length)
-          #expect(ws_crc32c(0, piece, length) == portable)
+          // The end of one piece is the beginning of the next.
+          let portable = ws_crc32c_portable(UInt32(length), piece, length)
+          #expect(ws_crc32c(UInt32(length), piece, length) == portable)
+          if ws_crc32c_has_hardware() {
+            #expect(ws_crc32c_hardware(UInt32(length), piece, length) == portable)
+          }
+          if ws_crc32c_has_wide() {
+            #expect(ws_crc32c_wide(UInt32(length), piece, length) == portable)
+          }
         }
       }
     }

@@ -15,5 +15,8 @@ uint32_t ws_crc32c_portable(uint32_t crc, const void *data, size_t length);
 bool ws_crc32c_has_hardware(void);
 // Must be called only where ws_crc32c_has_hardware() is true.
 uint32_t ws_crc32c_hardware(uint32_t crc, const void *data, size_t length);
+bool ws_crc32c_has_wide(void);
+// Must be called only where ws_crc32c_has_wide() is true.
+uint32_t ws_crc32c_wide(uint32_t crc, const void *data, size_t length);
 
 #endif
