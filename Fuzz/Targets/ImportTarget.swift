@@ -70,7 +70,8 @@ enum ImportTarget {
       let store = try WarmStartStore(
         path: SimulatedFileSystem.path, options: Look.options, access: .createIfMissing,
         host: machine.hostWithOneThread())
-      try store.engine().append([(draft: entry.draft, payload: payload)], durability: .synced)
+      try store.engine().append(
+        [PendingRecord(entry.draft, payload)], durability: .synced)
       found = try store.lookupLatest(key)
       try store.close()
     } catch { throw Finding("what was read of an entry cannot be saved: \(error)") }

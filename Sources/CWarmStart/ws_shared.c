@@ -2,19 +2,55 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 enum { large_page = 2 << 20 };
 
+static int is_large(size_t length) { return length >= 2 * large_page; }
+
+static size_t rounded(size_t length) {
+  return (length + large_page - 1) / large_page * large_page;
+}
+
+// Addresses that begin with a large page; NULL if there are none.
+static void *place_for(size_t length) {
+  size_t room = length + large_page;
+  char *start = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (start == MAP_FAILED) return NULL;
+  size_t before = (large_page - (uintptr_t)start % large_page) % large_page;
+  if (before) munmap(start, before);
+  munmap(start + before + length, room - before - length);
+  return start + before;
+}
+
 void *ws_table_create(size_t length) {
-  int is_large = length >= 2 * large_page;
-  size_t rounded = (length + large_page - 1) / large_page * large_page;
-  void *memory = is_large ? aligned_alloc(large_page, rounded) : malloc(length);
+  void *memory = is_large(length) ? place_for(rounded(length)) : malloc(length);
   if (!memory) {
     fprintf(stderr, "WarmStart: no memory for a table of %zu bytes\n", length);
     abort();
   }
   // No more than a wish.
-  if (is_large) madvise(memory, rounded, MADV_HUGEPAGE);
+  if (is_large(length)) madvise(memory, rounded(length), MADV_HUGEPAGE);
   return memory;
+}
+
+void ws_table_free(void *table, size_t length) {
+  if (is_large(length)) munmap(table, rounded(length));
+  else free(table);
+}
+
+void *ws_table_grow(void *table, size_t length, size_t larger) {
+  if (is_large(length) && rounded(larger) == rounded(length)) return table;
+  void *place = ws_table_create(larger);
+  if (is_large(length)) {
+    int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+    if (mremap(table, rounded(length), rounded(larger), flags, place) == place) return place;
+    // What was there may be gone.
+    munmap(place, rounded(larger));
+    place = ws_table_create(larger);
+  }
+  memcpy(place, table, length);
+  ws_table_free(table, length);
+  return place;
 }

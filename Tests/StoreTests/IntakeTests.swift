@@ -22,7 +22,7 @@ import WarmStart
 
   private func append(_ drafts: Draft..., to store: WarmStartStore) throws {
     try store.engine().append(
-      drafts.map { ($0, payload(1)) }, durability: .synced)
+      drafts.map { PendingRecord($0, payload(1)) }, durability: .synced)
   }
 
   private func arrivals(_ drafts: [Draft], in store: WarmStartStore) throws -> [Int] {
@@ -132,7 +132,8 @@ import WarmStart
   @Test func aDamagedEntryIsNotThereAndArrivesAgain() throws {
     let store = try bench.open()
     let draft = draft(1, objective: 1)
-    try store.engine().append([(draft, noise(1, count: 500))], durability: .synced)
+    try store.engine().append(
+      [PendingRecord(draft, noise(1, count: 500))], durability: .synced)
     try store.close()
     let name = listing(bench.path)[0]
     var bytes = contents("\(bench.path)/\(name)")

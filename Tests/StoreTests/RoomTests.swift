@@ -178,7 +178,7 @@ import WarmStart
       var number = 0
       // Until it has to wait for room, and no more then.
       while waits.all.isEmpty, number < 1000 {
-        try? store.save(noise(number, count: 4096), for: key(number))
+        _ = try? store.save(noise(number, count: 4096), for: key(number))
         number += 1
       }
       waiting.open()

@@ -32,7 +32,7 @@ struct Migration {
   private let isForecast: Bool
   private var progress: ProgressLine
   private let payloadLimit = StoreOptions().payloadLimit
-  private var batch: [(draft: Draft, payload: [UInt8])] = []
+  private var batch: [PendingRecord<[UInt8]>] = []
   private var batchBytes = 0
 
   private static let batchLimit = 4 << 20
@@ -177,7 +177,7 @@ struct Migration {
 
   private mutating func add(_ draft: Draft, payload: [UInt8]) throws(Failure) {
     guard !isForecast else { return }
-    batch.append((draft, payload))
+    batch.append(PendingRecord(draft, payload))
     batchBytes += payload.count
     if batchBytes >= Self.batchLimit || batch.count >= Self.batchRecords { try writeBatch() }
   }

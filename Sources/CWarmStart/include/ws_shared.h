@@ -22,9 +22,15 @@ static inline void ws_shared_raise(uint32_t *at, uint32_t value) {
 }
 
 // Memory for a table that is read at random: of large ones in the processor's large pages, where the system has them,
-// since it can look up the places of few small ones at once. To be freed by free(3). Never NULL: running out of memory
-// ends the process, as it does wherever Swift takes memory.
+// since it can look up the places of few small ones at once. Never NULL: running out of memory ends the process, as it
+// does wherever Swift takes memory.
 void *ws_table_create(size_t length);
+
+// Gives it more bytes than it had; where it is then. A large one is not copied: its pages get other addresses.
+void *ws_table_grow(void *table, size_t length, size_t larger);
+
+// Gives back memory of as many bytes as it was created with, or has grown to.
+void ws_table_free(void *table, size_t length);
 
 // That memory will be read soon. It need not be there.
 static inline void ws_prefetch(const void *at) { __builtin_prefetch(at); }

@@ -1,10 +1,12 @@
 // The segments of this process: the one that it writes, and the one that it seals.
 
+internal import Synchronization
+
 extension Catalog {
   /// From here on this process writes the segment.
   func beginOwn(_ segment: Segment) {
     own = segment
-    ownIsGone = false
+    ownIsGone.store(false, ordering: .releasing)
     announced = nil
   }
 

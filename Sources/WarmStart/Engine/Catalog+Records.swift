@@ -83,7 +83,7 @@ extension Catalog {
   /// Of what nobody attested to be on stable storage, some file systems take the content back when a sync
   /// fails, and so does a power cut on any: then it is the torn tail of a log.
   private func mayBeTorn(_ place: Place, _ segment: Segment) -> Bool {
-    segment.phase == .log && (!isOwn(segment) || segment.mayBeTakenBack())
+    segment.phase == .log && (!isOwn(segment) || segment.syncDoubt?.isInDoubt ?? true)
       && place.offset + UInt64(place.recordLength) > segment.syncedBytes
   }
 

@@ -5,6 +5,7 @@
 
 internal import Glibc
 internal import Logging
+internal import Synchronization
 
 /// The segments of a directory and the index over them.
 final class Catalog {
@@ -20,8 +21,8 @@ final class Catalog {
   var own: Segment?
   /// The one that it does not write any more and is about to seal.
   var beingSealed: Segment?
-  /// Somebody deleted it, or the whole directory.
-  var ownIsGone = false
+  /// Whether somebody deleted it, or the whole directory. May be asked without the lock.
+  let ownIsGone = Atomic(false)
   /// The log that this process is about to have: it is nobody else's.
   var announced: SegmentID?
   /// The largest stamp that was seen, of what is there still.
@@ -205,7 +206,7 @@ final class Catalog {
       let all: [String]
       do throws(FileError) { all = try directory.list(limit: Self.nameLimit) } catch {
         // The directory was deleted, with all that was in it.
-        if error.errno == ENOENT, own != nil { ownIsGone = true }
+        if error.errno == ENOENT, own != nil { ownIsGone.store(true, ordering: .releasing) }
         throw .store(.file(error))
       }
       guard all.count < Self.nameLimit else {
@@ -254,7 +255,7 @@ final class Catalog {
       }
     }
     if let own, present[own.id] == nil {
-      ownIsGone = true
+      ownIsGone.store(true, ordering: .releasing)
       self.own = nil
     }
     refused.formIntersection(present.keys)

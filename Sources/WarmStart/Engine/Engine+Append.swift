@@ -2,20 +2,6 @@
 
 internal import Logging
 
-/// Bytes to be saved, whoever owns them.
-package protocol PayloadBytes {
-  var count: Int { get }
-  func withBytes(_ body: (UnsafeRawBufferPointer) -> Void)
-}
-
-extension [UInt8]: PayloadBytes {
-  package func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) { withUnsafeBytes(body) }
-}
-
-extension UnsafeRawBufferPointer: PayloadBytes {
-  package func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) { body(self) }
-}
-
 extension Engine {
   /// Writes one record; what is durable when it returns is what `durability` says.
   package func append(
@@ -32,21 +18,21 @@ extension Engine {
 
   /// Writes records with one write and one sync, in this order, all or none of them acknowledged.
   package func append(
-    _ drafts: [(draft: Draft, payload: some PayloadBytes)], durability: Durability
+    _ batch: [PendingRecord<some PayloadBytes>], durability: Durability
   ) throws(StoreError) {
-    var rest = drafts[...]
-    for (draft, payload) in drafts { try check(draft, payload: payload.count) }
-    while !rest.isEmpty {
+    for index in batch.indices { try batch[index].check(by: self) }
+    var next = 0
+    while next < batch.count {
       try withFrame { frame throws(StoreError) in
         // A frame goes into one segment, and so has the limits of one.
-        while let (draft, payload) = rest.first, frame.recordCount < Self.batchRecords,
+        while next < batch.count, frame.recordCount < Self.batchRecords,
           frame.length < Self.batchBytes
         {
-          if let expired = try removalIfExpired(draft) {
-            frame.add(expired, payload: UnsafeRawBufferPointer(start: nil, count: 0))
+          if batch.count - next > Self.batchAhead {
+            batch[next + Self.batchAhead].prefetch(by: self)
           }
-          payload.withBytes { frame.add(draft, payload: $0) }
-          rest.removeFirst()
+          try batch[next].add(to: frame, by: self)
+          next += 1
         }
         try write(frame, durability: durability)
       }
@@ -55,7 +41,7 @@ extension Engine {
 
   /// What is expired is gone, and does not come back because its key is saved anew: a removal goes first, of
   /// exactly what is known now.
-  private func removalIfExpired(_ draft: Draft) throws(StoreError) -> Draft? {
+  func removalIfExpired(_ draft: Draft) throws(StoreError) -> Draft? {
     guard draft.kind.isEntry, options.timeToLive > 0 else { return nil }
     let newest = try stateLock.withLock { () throws(StoreError) -> UInt64? in
       do throws(StoreError) { try catalog.bringInByItself(draft.key) } catch {
@@ -81,6 +67,8 @@ extension Engine {
   private static let skew: UInt64 = 1_000_000
   private static let batchRecords = 4096
   private static let batchBytes = 4 << 20
+  /// So many records take longer than memory does to answer.
+  private static let batchAhead = 4
 
   /// Throws if a record is over a limit, or nothing may be written.
   package func check(_ draft: Draft, payload: Int) throws(StoreError) {
@@ -88,12 +76,13 @@ extension Engine {
     guard payload <= options.payloadLimit else {
       throw .payloadTooLong(bytes: payload, limit: options.payloadLimit)
     }
-    for (what, text, limit) in [
-      ("producer", draft.producer, FormatLimits.producer),
-      ("label", draft.label, FormatLimits.label),
-    ] where text.utf8.count > limit {
-      throw .textTooLong(what: what, bytes: text.utf8.count, limit: limit)
-    }
+    try check("producer", draft.producer, limit: FormatLimits.producer)
+    try check("label", draft.label, limit: FormatLimits.label)
+  }
+
+  private func check(_ what: String, _ text: String, limit: Int) throws(StoreError) {
+    guard text.utf8.count > limit else { return }
+    throw .textTooLong(what: what, bytes: text.utf8.count, limit: limit)
   }
 
   private func write(_ frame: Frame, durability: Durability) throws(StoreError) {
@@ -219,7 +208,7 @@ extension Engine {
       let segment = catalog.register(
         started.header.id, phase: .log, isLive: false, header: started.header)
       segment.file = started.file
-      segment.mayBeTakenBack = { [weak started] in started?.isInDoubt ?? true }
+      segment.syncDoubt = started.syncDoubt
       catalog.beginOwn(segment)
     }
     return started
@@ -257,10 +246,7 @@ extension Engine {
     }
     stateLock.withLock {
       guard let segment = catalog.own else { return }
-      for record in frame.records {
-        catalog.take(record.header, at: record.offset, in: segment)
-        segment.count(record.header)
-      }
+      for index in frame.records.indices { frame.records[index].enter(catalog, segment) }
       segment.tail = writer.tail
       segment.syncedBytes = writer.syncedBytes
       segment.fileBytes = max(segment.fileBytes, writer.tail)
@@ -304,4 +290,12 @@ extension Engine {
   }
 
   private static let abandonedAfter: UInt64 = 3_600_000_000_000
+}
+
+extension FoundRecord {
+  // As a method: see ``PendingRecord``.
+  fileprivate func enter(_ catalog: Catalog, _ segment: Segment) {
+    catalog.take(header, at: offset, in: segment)
+    segment.count(header)
+  }
 }

@@ -9,6 +9,7 @@
 
 internal import Glibc
 internal import Logging
+internal import Synchronization
 
 extension Engine {
   /// Nanoseconds between two looks at the log of a process that does nothing but save.
@@ -24,7 +25,7 @@ extension Engine {
       return
     }
     if now - min(now, lastLookAtLog) >= Self.interval { return giveUpLogUnlessThere() }
-    if stateLock.withLock({ catalog.ownIsGone }) { giveUp(writer) }
+    if catalog.ownIsGone.load(ordering: .acquiring) { giveUp(writer) }
   }
 
   /// Looks whether the log still has a name, and gives it up if it has none. With the append lock
@@ -33,7 +34,7 @@ extension Engine {
     guard let writer else { return }
     lastLookAtLog = host.monotonicClock()
     let hasNoName = (try? writer.file.linkCount()) == 0
-    if hasNoName || stateLock.withLock({ catalog.ownIsGone }) { giveUp(writer) }
+    if hasNoName || catalog.ownIsGone.load(ordering: .acquiring) { giveUp(writer) }
   }
 
   private func giveUp(_ gone: SegmentWriter) {

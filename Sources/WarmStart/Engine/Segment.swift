@@ -14,9 +14,8 @@ final class Segment {
   /// Where the next record of a live log will begin, and where the records of any other end.
   var tail: UInt64
   var syncedBytes: UInt64 = 0
-  /// Whether a sync of this process's own log is under way or has failed, so that what it should have brought
-  /// may be gone.
-  var mayBeTakenBack: () -> Bool = { false }
+  /// Of this process's own log: whether what its last sync should have brought to stable storage may be gone.
+  var syncDoubt: SyncDoubt?
   /// Nil while it is not needed: descriptors are a bounded cache.
   var file: (any File)?
   /// Counts up with every use of the file, so that the least recently used can be closed.
@@ -89,6 +88,16 @@ final class Segment {
     oldestStamp = UInt64.max
     newestStamp = 0
   }
+}
+
+/// Whether a sync is under way or has failed. By itself, since what is told of a segment outlives its writer: a weak
+/// reference would make every count of one to the writer four times as dear.
+final class SyncDoubt: Sendable {
+  private let isThere = Atomic(false)
+
+  func begin() { isThere.store(true, ordering: .releasing) }
+  func end() { isThere.store(false, ordering: .releasing) }
+  var isInDoubt: Bool { isThere.load(ordering: .acquiring) }
 }
 
 /// A segment whose file is open, by itself: good for as long as somebody has it, whatever becomes of the

@@ -24,6 +24,8 @@ final class SegmentWriter: @unchecked Sendable {
   // Up to where the file has been written, and is known to be on stable storage.
   private let written: Atomic<UInt64>
   private let synced: Atomic<UInt64>
+  /// Whether what the file holds may not be known any more.
+  let syncDoubt = SyncDoubt()
   // Guarded by syncLock.
   private var isSyncing = false
   private var syncFailure: FileError?
@@ -104,7 +106,7 @@ final class SegmentWriter: @unchecked Sendable {
   /// Writes a frame of whole records behind the last one.
   func append(_ frame: UnsafeRawBufferPointer, _ records: [FoundRecord]) throws(FileError) {
     try file.write(frame, at: tail)
-    for record in records { footer.add(record.header, at: record.offset) }
+    for index in records.indices { records[index].add(to: &footer) }
     tail += UInt64(frame.count)
     written.store(tail, ordering: .releasing)
   }
@@ -170,6 +172,7 @@ final class SegmentWriter: @unchecked Sendable {
         if let syncFailure { throw syncFailure }
         if !isSyncing {
           isSyncing = true
+          syncDoubt.begin()
           return written.load(ordering: .acquiring)
         }
         syncSignal.wait()
@@ -181,7 +184,12 @@ final class SegmentWriter: @unchecked Sendable {
     do throws(FileError) { try file.syncData() } catch { failure = error }
     syncLock.withLock {
       isSyncing = false
-      if failure == nil { synced.max(goal, ordering: .releasing) } else { syncFailure = failure }
+      if failure == nil {
+        synced.max(goal, ordering: .releasing)
+        syncDoubt.end()
+      } else {
+        syncFailure = failure
+      }
       syncSignal.wakeAll()
     }
     if let failure { throw failure }
@@ -189,8 +197,6 @@ final class SegmentWriter: @unchecked Sendable {
 
   /// Whether what the file holds is not known any more.
   var hasFailedToSync: Bool { syncLock.withLock { syncFailure != nil } }
-  /// Whether it may not be known any more, since a sync is under way or has failed.
-  var isInDoubt: Bool { syncLock.withLock { isSyncing || syncFailure != nil } }
 
   // MARK: Sealing
 
@@ -216,4 +222,9 @@ final class SegmentWriter: @unchecked Sendable {
 
   /// Lets others see that nobody writes this segment any more.
   func release() { try? file.unlock() }
+}
+
+extension FoundRecord {
+  // As a method: see ``PendingRecord``.
+  fileprivate func add(to footer: inout FooterBuilder) { footer.add(header, at: offset) }
 }

@@ -1,7 +1,7 @@
 // Collects what the footer of a segment will say while its records are written.
 
 package struct FooterBuilder {
-  private var entries: [FooterEntry] = []
+  private var entries = Entries()
   private var origins = Table<SegmentID>()
   private var producers = Table<ExactText>()
   private var texts = Table<ExactText>()
@@ -32,6 +32,31 @@ package struct FooterBuilder {
         values.append(value)
       }
       return likely
+    }
+  }
+
+  /// Entries in the order of arrival, in pieces: an array of so many that doubles again and again copies all of them each
+  /// time, to memory that nobody has touched yet.
+  private struct Entries {
+    private var full: [[FooterEntry]] = []
+    private var last: [FooterEntry] = []
+    private(set) var count = 0
+
+    private static let pieceLength = 1024
+
+    mutating func append(_ entry: FooterEntry) {
+      if last.count == Self.pieceLength {
+        full.append(last)
+        last = []
+        last.reserveCapacity(Self.pieceLength)
+      }
+      last.append(entry)
+      count += 1
+    }
+
+    subscript(_ index: Int) -> FooterEntry {
+      let (piece, place) = index.quotientAndRemainder(dividingBy: Self.pieceLength)
+      return piece < full.count ? full[piece][place] : last[place]
     }
   }
 
@@ -86,7 +111,7 @@ package struct FooterBuilder {
     trailer.textCount = texts.values.count
     trailer.removalCount = removalCount
     trailer.markCount = markCount
-    trailer.oldestStamp = entries.isEmpty ? 0 : oldestStamp
+    trailer.oldestStamp = entries.count == 0 ? 0 : oldestStamp
     trailer.newestStamp = newestStamp
     trailer.rawBytes = rawBytes
     trailer.storedBytes = storedBytes
@@ -126,7 +151,9 @@ package struct FooterBuilder {
 
   /// The entries by their keys and places. What is sorted is small, so that it stays in the processor's caches.
   private var order: [(start: UInt64, index: UInt32)] {
-    var order = entries.indices.map { (start: entries[$0].key.words.0, index: UInt32($0)) }
+    var order = (0..<entries.count).map {
+      (start: entries[$0].key.words.0, index: UInt32($0))
+    }
     order.sort { left, right in
       if left.start != right.start { return left.start < right.start }
       let (one, other) = (entries[Int(left.index)], entries[Int(right.index)])

@@ -9,7 +9,6 @@
 // table that none of them changes without counting references to it.
 
 internal import CWarmStart
-internal import Glibc
 
 /// Rows by key. Not safe for several threads, but to look while none changes it.
 package final class KeyTable {
@@ -56,8 +55,8 @@ package final class KeyTable {
   }
 
   deinit {
-    free(slots)
-    free(rows)
+    Self.giveBack(slots, mask + 1)
+    Self.giveBack(rows, capacity)
   }
 
   private static func emptySlots(_ count: Int) -> UnsafeMutablePointer<UInt64> {
@@ -128,7 +127,7 @@ package final class KeyTable {
   }
 
   private func growSlots(to size: Int) {
-    free(slots)
+    Self.giveBack(slots, mask + 1)
     slots = Self.emptySlots(size)
     mask = size - 1
     bound = size / 4 * 3
@@ -137,16 +136,19 @@ package final class KeyTable {
   }
 
   private func growRows(to size: Int) {
-    let old = rows
-    rows = Self.room(for: size)
-    rows.moveInitialize(from: old, count: count)
-    free(old)
+    let stride = MemoryLayout<Row>.stride
+    rows = ws_table_grow(rows, capacity * stride, size * stride)!
+      .bindMemory(to: Row.self, capacity: size)
     capacity = size
   }
 
   private static func room<Element>(for count: Int) -> UnsafeMutablePointer<Element> {
     ws_table_create(count * MemoryLayout<Element>.stride)!
       .bindMemory(to: Element.self, capacity: count)
+  }
+
+  private static func giveBack<Element>(_ memory: UnsafeMutablePointer<Element>, _ count: Int) {
+    ws_table_free(memory, count * MemoryLayout<Element>.stride)
   }
 }
 

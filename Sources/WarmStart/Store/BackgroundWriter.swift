@@ -221,7 +221,8 @@ final class BackgroundWriter: @unchecked Sendable {
 
   private func write(_ batch: [Waiting]) -> [Outcome] {
     do throws(StoreError) {
-      try engine.append(batch.map { ($0.draft, $0.memory.content) }, durability: .synced)
+      try engine.append(
+        batch.map { PendingRecord($0.draft, $0.memory.content) }, durability: .synced)
       return batch.map { _ in .written }
     } catch {
       // One that is too large for what the disk has left takes nobody else down with it.

@@ -241,14 +241,14 @@ public final class WarmStartStore: @unchecked Sendable {
   /// Throws if any is over a limit, and then nothing is written; or if the disk refuses, and then none is
   /// acknowledged, but some may be found.
   public func save(_ entries: [NewEntry]) throws(StoreError) {
-    let drafts = entries.map { entry in
-      let draft = draft(
-        entry.kind, entry.key, entry.objective, entry.iteration, entry.run ?? freshRunID(),
-        entry.label)
-      return (draft: draft, payload: entry.payload)
+    let batch = entries.map { entry in
+      PendingRecord(
+        draft(
+          entry.kind, entry.key, entry.objective, entry.iteration, entry.run ?? freshRunID(),
+          entry.label), entry.payload)
     }
     let durability = entries.contains { $0.kind == .final } ? .synced : options.durability
-    try drainedEngine().append(drafts, durability: durability)
+    try drainedEngine().append(batch, durability: durability)
   }
 
   /// Removes everything of a key that is in the store now. It is gone for good once this returns: the
