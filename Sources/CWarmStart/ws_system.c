@@ -94,3 +94,7 @@ void ws_lower_priority(void) {
   if (errno == 0) setpriority(PRIO_PROCESS, (id_t)thread, nice_now + nice_by);
   syscall(SYS_ioprio_set, who_process, 0, best_effort | lowest);
 }
+
+void ws_write_out(int descriptor, int64_t start, int64_t count) {
+  (void)sync_file_range(descriptor, start, count, SYNC_FILE_RANGE_WRITE);
+}

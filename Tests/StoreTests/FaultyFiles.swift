@@ -37,6 +37,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var opens = 0
   private var directoryTime: Int64?
   private var lists = 0
+  private var begun: [Range<UInt64>] = []
 
   func failWrites(_ fault: WriteFault?) { lock.withLock { writeFault = fault } }
   func failWritesInTheMiddle(_ fault: PartFault?) { lock.withLock { partFault = fault } }
@@ -57,6 +58,8 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   var listCount: Int { lock.withLock { lists } }
   /// Files opened for reading so far.
   var openCount: Int { lock.withLock { opens } }
+  /// What the system was told to begin to write out, in turn.
+  var writtenOut: [Range<UInt64>] { lock.withLock { begun } }
   /// Syncs of files so far.
   var syncCount: Int { lock.withLock { syncs } }
 
@@ -87,6 +90,8 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   fileprivate var toldDirectoryTime: Int64? { lock.withLock { directoryTime } }
 
   fileprivate func willList() { lock.withLock { lists += 1 } }
+
+  fileprivate func willWriteOut(_ range: Range<UInt64>) { lock.withLock { begun.append(range) } }
 
   fileprivate func willRead(_ range: Range<UInt64>, of file: FaultyFile) throws(FileError) {
     let fault = lock.withLock {
@@ -195,6 +200,10 @@ private final class FaultyFile: File {
       throw FileError(.write, path: path, errno: EIO)
     }
     try file.write(bytes, at: offset)
+  }
+  func writeOut(_ range: Range<UInt64>) {
+    faults.willWriteOut(range)
+    file.writeOut(range)
   }
   func syncData() throws(FileError) {
     try faults.willSync(self)

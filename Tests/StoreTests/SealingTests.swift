@@ -101,7 +101,7 @@ import WarmStart
     onThreads(2) { [gate] thread in
       if thread == 0 {
         for number in 16..<48 {
-          try? store.save(noise(number, count: 5000), for: key(number))
+          _ = try? store.save(noise(number, count: 5000), for: key(number))
           saved.add(number)
         }
       } else {
@@ -217,6 +217,33 @@ import WarmStart
     #expect(counts == [".seg": 1])
     try store.save(noise(77, count: 5000), for: key(77))
     #expect(try store.keys.count == 16 - failures + 1)
+  }
+
+  /// Saves 13 MiB. Gives what the system was told to begin to write out.
+  private func writtenOut(
+    _ durability: Durability, key number: (Int) -> Int
+  ) throws -> [Range<UInt64>] {
+    let store = try open(durability) { $0.segmentLimit = 64 << 20 }
+    for save in 0..<13 {
+      try store.save(
+        noise(save, count: 1 << 20), for: key(number(save)), objective: -Double(save))
+    }
+    defer { try? store.close() }
+    return files.writtenOut
+  }
+
+  @Test func whatASaveWillHaveToSyncIsWrittenOutByAndBy() throws {
+    let stretches = try writtenOut(.buffered) { _ in 1 }
+    try #require(stretches.count == 3)
+    #expect(stretches.allSatisfy { $0.count >= 4 << 20 && $0.count < 6 << 20 })
+    #expect(stretches[1].lowerBound == stretches[0].upperBound)
+    #expect(stretches[2].lowerBound == stretches[1].upperBound)
+    #expect(files.unsyncedFiles == 0)
+  }
+
+  @Test func whatIsSealedAsideOrSyncedAnywayIsNot() throws {
+    #expect(try writtenOut(.buffered) { $0 } == [])
+    #expect(try writtenOut(.synced) { _ in 1 } == [])
   }
 }
 

@@ -91,7 +91,7 @@ extension Engine {
     }
     try appendLock.withLock { () throws(StoreError) in
       let writer = try append(frame)
-      writer.acceptedBytes = writer.tail
+      if let stretch = writer.accept(), !willSealAside(writer) { writer.file.writeOut(stretch) }
       losses.accepted += 1
       writePendingMarks()
     }
@@ -170,6 +170,16 @@ extension Engine {
 
   // MARK: With the append lock
 
+  /// Whether the log, when it is full, will be sealed by a thread of its own, as far as can be told: as the last one was.
+  /// If not, a save will wait for its sync, and the less there is left to write out the better.
+  private func willSealAside(_ writer: SegmentWriter) -> Bool {
+    if let wasSealedAside { return wasSealedAside }
+    return stateLock.withLock {
+      guard let own = catalog.own else { return true }
+      return catalog.index.liveBytes(of: own.number) >= writer.tail / 2
+    }
+  }
+
   private func writerWithRoom(for frame: Frame) throws(StoreError) -> SegmentWriter {
     giveUpLogIfGone()
     if let writer {
@@ -181,9 +191,13 @@ extension Engine {
       }
     }
     var full = takeWriter()
-    if let writer = full, !maySealAside(writer) {
-      sealNow(writer)
-      full = nil
+    if let writer = full {
+      let isAside = maySealAside(writer)
+      wasSealedAside = isAside
+      if !isAside {
+        sealNow(writer)
+        full = nil
+      }
     }
     // Behind the new log: its creation must not wait for the content of the full one.
     defer { if let full { sealAside(full) } }

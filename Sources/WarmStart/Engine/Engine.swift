@@ -45,6 +45,8 @@ package final class Engine: @unchecked Sendable {
   @exclusivity(unchecked) var writer: SegmentWriter?
   /// What another thread seals.
   var sealing: Sealing?
+  /// Whether the last log that was full was sealed by a thread of its own; nil before the first.
+  var wasSealedAside: Bool?
   var isClosed = false
   /// What was accepted and may be lost, for flush and close to tell.
   var losses = Losses()

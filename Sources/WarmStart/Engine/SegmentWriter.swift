@@ -14,7 +14,9 @@ final class SegmentWriter: @unchecked Sendable {
   // Changed by nothing but an append, which the append lock keeps alone: see ``Index``.
   @exclusivity(unchecked) private(set) var footer = FooterBuilder()
   /// Up to where records were accepted that nobody waits to see synced, bytes.
-  var acceptedBytes: UInt64 = 0
+  private(set) var acceptedBytes: UInt64 = 0
+  /// Up to where stretches of it were given out.
+  private var stretchEnd: UInt64 = 0
   /// Up to where the file has been filled with zeros, or need not be.
   private var filledEnd: UInt64
   private let directory: any Directory
@@ -110,6 +112,18 @@ final class SegmentWriter: @unchecked Sendable {
     tail += UInt64(frame.count)
     written.store(tail, ordering: .releasing)
   }
+
+  /// Everything written so far is accepted, and nobody waits to see it synced. Gives a stretch of it, if so much has come
+  /// together that the system may begin to write it out; each once.
+  func accept() -> Range<UInt64>? {
+    acceptedBytes = tail
+    let start = max(stretchEnd, syncedBytes)
+    guard tail >= start + Self.stretch else { return nil }
+    stretchEnd = tail
+    return start..<tail
+  }
+
+  private static let stretch: UInt64 = 4 << 20
 
   /// Takes back what a failed append of one record left behind the last one. Gives whether nobody can
   /// have read it as whole; if not, it is left as it is. Throws if it cannot be taken back.

@@ -77,6 +77,9 @@ package protocol File: AnyObject, Sendable {
   func nextData(from offset: UInt64) -> UInt64
   /// Writes all of the bytes at `offset`.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
+  /// Has the system begin to write out these bytes, and does not wait for it: a sync that follows has less to do.
+  /// Nothing depends on it, and nothing is known by it.
+  func writeOut(_ range: Range<UInt64>)
   /// Puts the content, and what of the metadata is needed to read it, on stable storage.
   func syncData() throws(FileError)
   /// Cuts or extends to `size` bytes.
@@ -90,6 +93,7 @@ package enum LockKind: Sendable { case shared, exclusive }
 
 extension File {
   package func willRead(_ range: Range<UInt64>) {}
+  package func writeOut(_ range: Range<UInt64>) {}
   package func nextData(from offset: UInt64) -> UInt64 { offset }
 
   /// Reads exactly `count` bytes at `offset`, or nil if the file ends before.

@@ -270,6 +270,11 @@ final class POSIXFile: File, @unchecked Sendable {
     }
   }
 
+  func writeOut(_ range: Range<UInt64>) {
+    // A failure to write is told by the next sync.
+    ws_write_out(descriptor.number, Int64(clamping: range.lowerBound), Int64(clamping: range.count))
+  }
+
   func syncData() throws(FileError) {
     // Not tried again on EINTR either: after any failure what the cache holds is unknown.
     if fdatasync(descriptor.number) != 0 { throw FileError(.sync, path: path, errno: errno) }
