@@ -35,6 +35,7 @@ extension Engine {
       return .unclear
     }
     if !segment.wasUsed.load(ordering: .relaxed) { segment.wasUsed.store(true, ordering: .relaxed) }
+    recordCache.prefetchAdmission(Catalog.Spot(place.place))
     return .onDisk(chosen(place, segment, file: file))
   }
 }

@@ -105,6 +105,11 @@ final class RecordCache {
     return false
   }
 
+  /// Has the processor fetch what is needed to tell, while the record is read.
+  func prefetchAdmission(_ spot: Catalog.Spot) {
+    ws_prefetch(asked + Int(truncatingIfNeeded: Self.hash(spot)) & askedMask)
+  }
+
   /// Keeps a record that was admitted, and gives up others for it: those of its key that are not among the places that
   /// the index names, at once.
   func insert(_ record: ReadRecord, at spot: Catalog.Spot, cost: Int, named: [SlottedPlace]) {
