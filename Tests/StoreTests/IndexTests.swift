@@ -42,7 +42,7 @@ import WarmStart
   }
 
   private static func emptyIndex() -> Index {
-    var index = Index()
+    let index = Index()
     // Numbers of origins are in another order than the origins.
     for number in 0..<6 {
       _ = index.originNumber(SegmentID(creation: UInt64(9 - number), random: 1))

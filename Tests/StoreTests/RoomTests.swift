@@ -51,6 +51,25 @@ import WarmStart
     try store.close()
   }
 
+  /// What was replaced, and is there still because a compactor was cut short, goes when the next writer is done, though
+  /// there is nothing to merge.
+  @Test func whatACompactorLeftGoesWithTheNextWriter() throws {
+    try fill(0..<60)
+    let old = listing(bench.path).filter { $0.hasSuffix(".seg") }
+    let files = FaultyFiles()
+    files.failUnlinks { _ in EIO }
+    let cutShort = try bench.open(host: bench.host(files)) { $0.compactsByItself = false }
+    #expect(throws: StoreError.self) { try cutShort.compact() }
+    files.failUnlinks(nil)
+    try cutShort.close()
+    try #require(Set(listing(bench.path)).isSuperset(of: old))
+    let store = try bench.open { $0.compactsByItself = true }
+    try store.save(payload(1), for: key(100))
+    try store.close()
+    #expect(Set(listing(bench.path)).isDisjoint(with: old))
+    #expect(try bench.open(.readOnly).keys.count == 61)
+  }
+
   @Test func aSaveDoesNotWaitForAThreadThatCannotBeStarted() throws {
     try fill(0..<60)
     let sleeps = Sleeps()

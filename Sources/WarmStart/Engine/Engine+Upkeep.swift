@@ -108,8 +108,10 @@ extension Engine {
     upkeep?.wait()
   }
 
+  /// Whether a compactor has something to do, if no more than to clear away what one that was killed left.
   func isWorthAMerge(_ plan: CompactionPlan, _ policy: UpkeepPolicy) -> Bool {
-    plan.fileBytes > options.segmentBudget / 8 * 7 || policy.next(plan) != nil
+    plan.leavingBytes > 0 || plan.fileBytes > options.segmentBudget / 8 * 7
+      || policy.next(plan) != nil
   }
 
   /// Nanoseconds between two looks, and how many there are: half a minute where the budget is at stake
@@ -126,7 +128,9 @@ extension Engine {
     do throws(StoreError) {
       let known = try stateLock.withLock { () throws(StoreError) in
         try refreshForPlan()
-        return CompactionPlan(closed: catalog.figures(), outputLimit: options.segmentLimit)
+        return CompactionPlan(
+          closed: catalog.figures(), outputLimit: options.segmentLimit,
+          leavingBytes: catalog.leavingBytes)
       }
       guard isWorthAMerge(known, policy), let compactor = try Compactor(self, .init()) else {
         return
