@@ -17,7 +17,7 @@ bool ws_crc32c_has_wide(void) {
          __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse4.2");
 }
 
-// The factors that carry 16 bytes over D bytes: of their first half and of their second.
+// The factors that carry 16 bytes over D bytes: of their second half and of their first, the order of _mm512_set.
 #define OVER_16 0x493c7d27, 0xf20c0dfe
 #define OVER_32 0xba4fc28e, 0x3da6d0cb
 #define OVER_48 0xddc0152b, 0x1c291d04

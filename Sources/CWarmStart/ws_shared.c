@@ -46,8 +46,8 @@ void *ws_table_grow(void *table, size_t length, size_t larger) {
   if (is_large(length)) {
     int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
     if (mremap(table, rounded(length), rounded(larger), flags, place) == place) return place;
-    // What was there may be gone.
-    munmap(place, rounded(larger));
+    // The system may have given up these addresses before it failed, and another thread may have them by now: so
+    // they are not given back.
     place = ws_table_create(larger);
   }
   memcpy(place, table, length);

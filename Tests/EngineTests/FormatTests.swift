@@ -182,7 +182,7 @@ private func decode(
     return try Footer(decoding: Array(bytes.dropLast(128)), trailer: trailer)
   }
 
-  @Test(arguments: [0, 1, 3, 64, 500])
+  @Test(arguments: [0, 1, 3, 64, 1024, 1025, 2049])
   func aFooterSaysAllThatTheHeadersSay(_ count: Int) throws {
     let (bytes, headers, offset) = make(count)
     let footer = try open(bytes, at: offset)

@@ -245,6 +245,32 @@ import WarmStart
     #expect(try writtenOut(.buffered) { $0 } == [])
     #expect(try writtenOut(.synced) { _ in 1 } == [])
   }
+
+  /// Whatever it holds: the next full log will meet what the last one did.
+  @Test(arguments: [true, false]) func aLogIsTakenForOneLikeTheLast(isAside: Bool) throws {
+    let store = try open {
+      $0.segmentLimit = 10 << 20
+      $0.sealedAsideFrom = isAside ? 0 : .max
+    }
+    for save in 0..<16 { try store.save(noise(save, count: 1 << 20), for: key(save)) }
+    #expect(files.writtenOut.count == (isAside ? 0 : 1))
+    // Now much of it is dead.
+    for save in 0..<3 { try store.save(noise(save, count: 1 << 20), for: key(15)) }
+    #expect(files.writtenOut.count == (isAside ? 0 : 2))
+    try store.close()
+  }
+
+  @Test func whatWasKeptBackBeforeMostOfItWasDeadGoesWithTheFirstStretch() throws {
+    let store = try open { $0.segmentLimit = 64 << 20 }
+    for save in 0..<5 { try store.save(noise(save, count: 1 << 20), for: key(save)) }
+    #expect(files.writtenOut == [])
+    for save in 0..<7 {
+      try store.save(noise(save, count: 1 << 20), for: key(0), objective: -Double(save))
+    }
+    try #require(files.writtenOut.count == 1)
+    #expect(files.writtenOut[0].lowerBound < 4096 && files.writtenOut[0].count > 9 << 20)
+    try store.close()
+  }
 }
 
 /// Is raised once, for ever.

@@ -24,7 +24,8 @@ int ws_status_of(int descriptor, ws_status *status);
 // Opens `name` below `directory` with O_CLOEXEC and the given flags; never blocks on a FIFO.
 int ws_open_at(int directory, const char *name, int flags, uint32_t mode);
 
-// Begins to write out `count` bytes of a file from `start` on, and does not wait for the disk.
+// Begins to write out `count` bytes of a file from `start` on, and does not wait until they are written; but it may
+// have to wait until the disk takes more.
 void ws_write_out(int descriptor, int64_t start, int64_t count);
 
 // The calling thread gets the processor and the disk after others. Without permission it does not.

@@ -89,12 +89,16 @@ extension Engine {
     guard durability == .buffered else {
       return try commitQueue.commit(frame) { frames in commit(frames) }
     }
-    try appendLock.withLock { () throws(StoreError) in
+    let toWriteOut = try appendLock.withLock {
+      () throws(StoreError) -> (file: any File, stretch: Range<UInt64>)? in
       let writer = try append(frame)
-      if let stretch = writer.accept(), !willSealAside(writer) { writer.file.writeOut(stretch) }
+      let isMuch = writer.accept()
       losses.accepted += 1
       writePendingMarks()
+      return isMuch && !willSealAside(writer) ? (writer.file, writer.takeStretch()) : nil
     }
+    // Behind the lock: it may have to wait for the disk, and that is for nobody else.
+    if let (file, stretch) = toWriteOut { file.writeOut(stretch) }
   }
 
   /// One turn at the disk: writes the frames and puts them on stable storage. Gives what became of each.

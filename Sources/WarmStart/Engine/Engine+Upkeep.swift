@@ -108,9 +108,8 @@ extension Engine {
     upkeep?.wait()
   }
 
-  /// Whether a compactor has something to do, if no more than to clear away what one that was killed left.
   func isWorthAMerge(_ plan: CompactionPlan, _ policy: UpkeepPolicy) -> Bool {
-    plan.leavingBytes > 0 || plan.fileBytes > options.segmentBudget / 8 * 7
+    plan.fileBytes > options.segmentBudget / 8 * 7
       || policy.next(plan) != nil
   }
 
@@ -132,7 +131,10 @@ extension Engine {
           closed: catalog.figures(), outputLimit: options.segmentLimit,
           leavingBytes: catalog.leavingBytes)
       }
-      guard isWorthAMerge(known, policy), let compactor = try Compactor(self, .init()) else {
+      // One that was killed may have left something to clear away, though nothing is to be merged.
+      guard known.leavingBytes > 0 || isWorthAMerge(known, policy),
+        let compactor = try Compactor(self, .init())
+      else {
         return
       }
       defer { compactor.finish() }

@@ -15,8 +15,9 @@ final class SegmentWriter: @unchecked Sendable {
   @exclusivity(unchecked) private(set) var footer = FooterBuilder()
   /// Up to where records were accepted that nobody waits to see synced, bytes.
   private(set) var acceptedBytes: UInt64 = 0
-  /// Up to where stretches of it were given out.
+  /// Up to where stretches of it were given out, and where the last one might have been.
   private var stretchEnd: UInt64 = 0
+  private var stretchConsidered: UInt64 = 0
   /// Up to where the file has been filled with zeros, or need not be.
   private var filledEnd: UInt64
   private let directory: any Directory
@@ -113,14 +114,19 @@ final class SegmentWriter: @unchecked Sendable {
     written.store(tail, ordering: .releasing)
   }
 
-  /// Everything written so far is accepted, and nobody waits to see it synced. Gives a stretch of it, if so much has come
-  /// together that the system may begin to write it out; each once.
-  func accept() -> Range<UInt64>? {
+  /// Everything written so far is accepted, and nobody waits to see it synced. Gives whether so much has come together,
+  /// since it last did, that the system may begin to write it out.
+  func accept() -> Bool {
     acceptedBytes = tail
-    let start = max(stretchEnd, syncedBytes)
-    guard tail >= start + Self.stretch else { return nil }
-    stretchEnd = tail
-    return start..<tail
+    guard tail >= max(stretchConsidered, syncedBytes) + Self.stretch else { return false }
+    stretchConsidered = tail
+    return true
+  }
+
+  /// What is neither synced nor was given out before.
+  func takeStretch() -> Range<UInt64> {
+    defer { stretchEnd = tail }
+    return max(stretchEnd, syncedBytes)..<tail
   }
 
   private static let stretch: UInt64 = 4 << 20

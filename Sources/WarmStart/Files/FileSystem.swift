@@ -77,8 +77,8 @@ package protocol File: AnyObject, Sendable {
   func nextData(from offset: UInt64) -> UInt64
   /// Writes all of the bytes at `offset`.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
-  /// Has the system begin to write out these bytes, and does not wait for it: a sync that follows has less to do.
-  /// Nothing depends on it, and nothing is known by it.
+  /// Has the system begin to write out these bytes: a sync that follows has less to do. Does not wait until they are
+  /// written, but may have to until the disk takes more. Nothing depends on it, and nothing is known by it.
   func writeOut(_ range: Range<UInt64>)
   /// Puts the content, and what of the metadata is needed to read it, on stable storage.
   func syncData() throws(FileError)
