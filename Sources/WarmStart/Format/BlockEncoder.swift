@@ -96,7 +96,7 @@ final class BlockEncoder: @unchecked Sendable {
 
   // To clear the table takes as long as to compress some hundred bytes; a stream need not, but takes longer
   // for each byte.
-  private static let short = 768
+  private static let short = 1024
 
   deinit {
     state.deallocate()
