@@ -95,6 +95,6 @@ void ws_lower_priority(void) {
   syscall(SYS_ioprio_set, who_process, 0, best_effort | lowest);
 }
 
-void ws_write_out(int descriptor, int64_t start, int64_t count) {
-  (void)sync_file_range(descriptor, start, count, SYNC_FILE_RANGE_WRITE);
+int ws_write_out(int descriptor, int64_t start, int64_t count) {
+  return sync_file_range(descriptor, start, count, SYNC_FILE_RANGE_WRITE) == 0 ? 0 : -errno;
 }

@@ -38,12 +38,15 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var directoryTime: Int64?
   private var lists = 0
   private var begun: [Range<UInt64>] = []
+  private var writeOutFault: SyncFault?
 
   func failWrites(_ fault: WriteFault?) { lock.withLock { writeFault = fault } }
   func failWritesInTheMiddle(_ fault: PartFault?) { lock.withLock { partFault = fault } }
   /// Makes every directory tell this time, in nanoseconds, whatever changes in it; nil for the true one.
   func setDirectoryTime(_ time: Int64?) { lock.withLock { directoryTime = time } }
   func failSyncs(_ fault: SyncFault?) { lock.withLock { syncFault = fault } }
+  /// When the system is told to begin to write out.
+  func failWriteOuts(_ fault: SyncFault?) { lock.withLock { writeOutFault = fault } }
   func failUnlinks(_ fault: UnlinkFault?) { lock.withLock { unlinkFault = fault } }
   /// Of what gets another name or is set aside, by the name that it had.
   func failRenames(_ fault: UnlinkFault?) { lock.withLock { renameFault = fault } }
@@ -91,7 +94,15 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
 
   fileprivate func willList() { lock.withLock { lists += 1 } }
 
-  fileprivate func willWriteOut(_ range: Range<UInt64>) { lock.withLock { begun.append(range) } }
+  fileprivate func willWriteOut(
+    _ range: Range<UInt64>, of file: FaultyFile
+  ) throws(FileError) {
+    let fault = lock.withLock {
+      begun.append(range)
+      return writeOutFault
+    }
+    if let error = fault?() { throw FileError(.sync, path: file.path, errno: error) }
+  }
 
   fileprivate func willRead(_ range: Range<UInt64>, of file: FaultyFile) throws(FileError) {
     let fault = lock.withLock {
@@ -201,9 +212,9 @@ private final class FaultyFile: File {
     }
     try file.write(bytes, at: offset)
   }
-  func writeOut(_ range: Range<UInt64>) {
-    faults.willWriteOut(range)
-    file.writeOut(range)
+  func writeOut(_ range: Range<UInt64>) throws(FileError) {
+    try faults.willWriteOut(range, of: self)
+    try file.writeOut(range)
   }
   func syncData() throws(FileError) {
     try faults.willSync(self)

@@ -246,6 +246,24 @@ import WarmStart
     #expect(try writtenOut(.synced) { _ in 1 } == [])
   }
 
+  /// No later sync need tell of it.
+  @Test func whatCouldNotBeWrittenOutIsToldOnce() throws {
+    let store = try open { $0.segmentLimit = 64 << 20 }
+    files.failWriteOuts { EIO }
+    for save in 0..<5 {
+      try store.save(noise(save, count: 1 << 20), for: key(1), objective: -Double(save))
+    }
+    #expect(files.writtenOut.count == 1)
+    files.failWriteOuts(nil)
+    #expect(throws: StoreError.self) { try store.flush() }
+    try store.flush()
+    // What comes after it goes to another log.
+    try store.save(payload(1), for: key(2), kind: .final)
+    #expect(counts == [".log": 2])
+    #expect(try bench.open(.readOnly).lookup(key(2))?.payload == payload(1))
+    try store.close()
+  }
+
   /// Whatever it holds: the next full log will meet what the last one did.
   @Test(arguments: [true, false]) func aLogIsTakenForOneLikeTheLast(isAside: Bool) throws {
     let store = try open {

@@ -26,7 +26,7 @@ int ws_open_at(int directory, const char *name, int flags, uint32_t mode);
 
 // Begins to write out `count` bytes of a file from `start` on, and does not wait until they are written; but it may
 // have to wait until the disk takes more.
-void ws_write_out(int descriptor, int64_t start, int64_t count);
+int ws_write_out(int descriptor, int64_t start, int64_t count);
 
 // The calling thread gets the processor and the disk after others. Without permission it does not.
 void ws_lower_priority(void);

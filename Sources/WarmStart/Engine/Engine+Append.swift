@@ -90,15 +90,22 @@ extension Engine {
       return try commitQueue.commit(frame) { frames in commit(frames) }
     }
     let toWriteOut = try appendLock.withLock {
-      () throws(StoreError) -> (file: any File, stretch: Range<UInt64>)? in
+      () throws(StoreError) -> (SegmentWriter, stretch: Range<UInt64>)? in
       let writer = try append(frame)
       let isMuch = writer.accept()
       losses.accepted += 1
       writePendingMarks()
-      return isMuch && !willSealAside(writer) ? (writer.file, writer.takeStretch()) : nil
+      return isMuch && !willSealAside(writer) ? (writer, writer.takeStretch()) : nil
     }
     // Behind the lock: it may have to wait for the disk, and that is for nobody else.
-    if let (file, stretch) = toWriteOut { file.writeOut(stretch) }
+    guard let (writer, stretch) = toWriteOut else { return }
+    do throws(FileError) { try writer.writeOut(stretch) } catch {
+      appendLock.withLock {
+        losses.note(error)
+        abandon(writer)
+      }
+      options.logger?.error("segment abandoned: \(error)")
+    }
   }
 
   /// One turn at the disk: writes the frames and puts them on stable storage. Gives what became of each.

@@ -109,8 +109,7 @@ extension Engine {
   }
 
   func isWorthAMerge(_ plan: CompactionPlan, _ policy: UpkeepPolicy) -> Bool {
-    plan.fileBytes > options.segmentBudget / 8 * 7
-      || policy.next(plan) != nil
+    plan.fileBytes > options.segmentBudget / 8 * 7 || policy.next(plan) != nil
   }
 
   /// Nanoseconds between two looks, and how many there are: half a minute where the budget is at stake

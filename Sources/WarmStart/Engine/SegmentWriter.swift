@@ -204,6 +204,7 @@ final class SegmentWriter: @unchecked Sendable {
     do throws(FileError) { try file.syncData() } catch { failure = error }
     syncLock.withLock {
       isSyncing = false
+      failure = failure ?? syncFailure
       if failure == nil {
         synced.max(goal, ordering: .releasing)
         syncDoubt.end()
@@ -213,6 +214,18 @@ final class SegmentWriter: @unchecked Sendable {
       syncSignal.wakeAll()
     }
     if let failure { throw failure }
+  }
+
+  /// Has the system begin to write out a stretch. If it cannot, that is as if a sync had failed: what the cache holds is
+  /// unknown.
+  func writeOut(_ stretch: Range<UInt64>) throws(FileError) {
+    do throws(FileError) { try file.writeOut(stretch) } catch {
+      syncLock.withLock {
+        syncDoubt.begin()
+        syncFailure = syncFailure ?? error
+      }
+      throw error
+    }
   }
 
   /// Whether what the file holds is not known any more.

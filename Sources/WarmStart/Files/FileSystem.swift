@@ -78,8 +78,9 @@ package protocol File: AnyObject, Sendable {
   /// Writes all of the bytes at `offset`.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
   /// Has the system begin to write out these bytes: a sync that follows has less to do. Does not wait until they are
-  /// written, but may have to until the disk takes more. Nothing depends on it, and nothing is known by it.
-  func writeOut(_ range: Range<UInt64>)
+  /// written, but may have to until the disk takes more. Nothing is known to be on stable storage by it; where it throws,
+  /// the bytes may be gone, and no later sync need tell.
+  func writeOut(_ range: Range<UInt64>) throws(FileError)
   /// Puts the content, and what of the metadata is needed to read it, on stable storage.
   func syncData() throws(FileError)
   /// Cuts or extends to `size` bytes.
@@ -93,7 +94,7 @@ package enum LockKind: Sendable { case shared, exclusive }
 
 extension File {
   package func willRead(_ range: Range<UInt64>) {}
-  package func writeOut(_ range: Range<UInt64>) {}
+  package func writeOut(_ range: Range<UInt64>) throws(FileError) {}
   package func nextData(from offset: UInt64) -> UInt64 { offset }
 
   /// Reads exactly `count` bytes at `offset`, or nil if the file ends before.

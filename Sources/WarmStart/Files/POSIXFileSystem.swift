@@ -270,9 +270,12 @@ final class POSIXFile: File, @unchecked Sendable {
     }
   }
 
-  func writeOut(_ range: Range<UInt64>) {
-    // A failure to write is told by the next sync.
-    ws_write_out(descriptor.number, Int64(clamping: range.lowerBound), Int64(clamping: range.count))
+  func writeOut(_ range: Range<UInt64>) throws(FileError) {
+    let result = ws_write_out(
+      descriptor.number, Int64(clamping: range.lowerBound), Int64(clamping: range.count))
+    // Where there is no such call nothing was tried.
+    guard [EIO, ENOSPC, EDQUOT].contains(-result) else { return }
+    throw FileError(.sync, path: path, errno: -result)
   }
 
   func syncData() throws(FileError) {
