@@ -205,9 +205,10 @@ enum Layers {
 
   private static func place(_ number: Int) -> Place {
     Place(
-      stamp: UInt64(number), objective: -Double(number), segment: 0, offset: 512 * UInt64(number),
-      storedLength: 256, headerLength: 160, isFinal: false, producer: 0, originSegment: 0,
-      originNumber: UInt32(number))
+      stamp: 1_000_000_000 + UInt64(number), objective: -Double(number),
+      segment: UInt32(number >> 17), offset: 512 * UInt64(number), storedLength: 256,
+      headerLength: 160, isFinal: false, producer: 0, originSegment: UInt32(number >> 17),
+      originNumber: UInt32(number & (1 << 17 - 1)))
   }
 
   // MARK: Timing

@@ -150,6 +150,7 @@ extension Engine {
     return try stateLock.withLock { () throws(StoreError) -> Chosen? in
       try catalog.untilPresent(look: look) { catalog throws(Catalog.Interruption) -> Chosen? in
         try catalog.requireSettled(key)
+        if countsAsUse, !isReadOnly { catalog.index.noteLookups() }
         // From here on others may see at a glance that nothing has changed.
         if let look, catalog.isUpToDate(look) { stateLock.share() }
         let now = look?.wall ?? host.wallClock()

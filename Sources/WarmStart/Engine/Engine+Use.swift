@@ -21,6 +21,7 @@ extension Engine {
     _ key: Fingerprint, _ row: Int, _ use: Index.Use, at now: UInt64
   ) -> Bool {
     guard !isReadOnly else { return true }
+    guard catalog.index.notesLookups else { return false }
     if isMarkDue(use, at: now) {
       if let mark = pendingMarks[key] {
         guard now < mark || now - mark < min(markInterval, Self.markGrain) else { return false }

@@ -3,7 +3,7 @@
 /// The key of a fit: 32 bytes, as a rule the SHA-256 of everything that determines its result.
 ///
 /// Made by a ``Fingerprinter``. Written as 64 hexadecimal digits.
-public struct Fingerprint: Hashable, Comparable, Sendable {
+public struct Fingerprint: Hashable, Comparable, Sendable, BitwiseCopyable {
   // Four big-endian words: the order of the words is the order of the bytes and of the hex digits.
   package let words: (UInt64, UInt64, UInt64, UInt64)
 

@@ -1,7 +1,5 @@
 // What counts of every key. Pure memory: nothing but what a replay of the records gives.
 
-internal import CWarmStart
-
 /// The index of a store. An object: as a value each question to one that a class has would retain and release
 /// all of its parts. Several threads may ask and ``noteLookup(row:at:)`` at once, while none does anything else.
 package final class Index {
@@ -9,8 +7,9 @@ package final class Index {
   // the run time for each of them whether anything else is under way took a tenth of a save.
 
   // A key whose one record fills every slot, as most do, takes a row with the place of that and nothing more; for the
-  // others the place says where to look: `empty` or `elsewhere`.
+  // others it says that the place is absent, and why.
   private let table: KeyTable
+  @exclusivity(unchecked) private var packing: PlacePacking
   @exclusivity(unchecked) private var states: [Int: KeyState] = [:]
 
   @exclusivity(unchecked) private var originNumbers: [SegmentID: UInt32] = [:]
@@ -23,9 +22,6 @@ package final class Index {
   /// Keys that have an entry.
   @exclusivity(unchecked) package private(set) var liveKeys = 0
 
-  private static let empty = UInt32.max
-  private static let elsewhere = UInt32.max - 1
-
   /// When a key was used: seconds since 1970, 0 for never.
   package struct Use: Sendable {
     package internal(set) var saved: UInt32 = 0
@@ -34,11 +30,15 @@ package final class Index {
     package internal(set) var marked: UInt32 = 0
   }
 
-  package init() { table = KeyTable() }
+  package init() {
+    table = KeyTable()
+    packing = PlacePacking()
+  }
 
   /// A copy, which goes its own way.
   package init(_ other: Index) {
     table = KeyTable(copying: other.table)
+    packing = PlacePacking(copying: other.packing)
     states = other.states
     originNumbers = other.originNumbers
     origins = other.origins
@@ -87,23 +87,28 @@ package final class Index {
 
   /// Takes an entry into account that was written at `saved`, seconds since 1970.
   package func insert(_ key: Fingerprint, _ place: Place, saved: UInt32) {
-    let number = row(of: key)
-    let row = table.row(number)
-    row.pointee.use.saved = max(row.pointee.use.saved, saved)
-    let present = row.pointee.place
-    if present.segment == Self.empty {
+    let number = table.insert(key)
+    let present = table.row(number).pointee.place
+    let newest = max(self.saved(number), saved)
+    switch present.absence {
+    case .empty:
       liveKeys += 1
-      row.pointee.place = place
       credit(place)
-    } else if present.segment == Self.elsewhere {
+      put(place, number, saved: newest)
+    case .elsewhere:
+      setSaved(number, newest)
       insertElsewhere(number, place)
-    } else if supersedes(place, present) {
-      debit(present)
-      row.pointee.place = place
-      credit(place)
-    } else {
-      moveElsewhere(number, present)
-      insertElsewhere(number, place)
+    case nil:
+      let former = packing.unpack(present)
+      if supersedes(place, former) {
+        debit(former)
+        credit(place)
+        put(place, number, saved: newest)
+      } else {
+        moveElsewhere(number)
+        setSaved(number, newest)
+        insertElsewhere(number, place)
+      }
     }
   }
 
@@ -126,9 +131,8 @@ package final class Index {
   /// Everything of the key up to a stamp is gone. Gives whether records that no slot points at, and
   /// that the index has forgotten, may count again: then the key must be replayed.
   package func remove(_ key: Fingerprint, through stamp: UInt64) -> Bool {
-    let number = row(of: key)
-    let place = table.row(number).pointee.place
-    if place.segment != Self.elsewhere { moveElsewhere(number, place) }
+    let number = table.insert(key)
+    if !isElsewhere(number) { moveElsewhere(number) }
     guard stamp > states[number]!.removedThrough else { return false }
     let order = order
     var removed = false
@@ -141,30 +145,39 @@ package final class Index {
     return removed && !states[number]!.places.isEmpty
   }
 
+  /// From here on ``noteLookup(row:at:)`` may be called, while none of the others is.
+  package func noteLookups() { table.lookedUp.make(capacity: table.capacity) }
+
+  /// Whether it may be.
+  package var notesLookups: Bool { table.lookedUp.isThere }
+
   /// Notes that the key of a row was looked up, at `time`, seconds since 1970. Several threads may do that at once, while
   /// none does anything else but to look.
   package func noteLookup(row number: Int, at time: UInt32) {
-    ws_shared_raise(table.lookedUp(number), time)
+    precondition(notesLookups && number < table.count)
+    table.lookedUp.raise(number, to: time)
   }
 
   /// Takes an access mark into account: the key was looked up at `time`, seconds since 1970.
   package func insertMark(_ key: Fingerprint, at time: UInt32) {
-    let number = row(of: key)
+    let number = table.insert(key)
+    noteLookups()
     noteLookup(row: number, at: time)
-    let row = table.row(number)
-    row.pointee.use.marked = max(row.pointee.use.marked, time)
+    table.marked.make(capacity: table.capacity)
+    table.marked.raise(number, to: time)
   }
 
   /// Forgets what fills the slots of a key, before they are filled anew from all records.
   package func forget(_ key: Fingerprint) {
     guard let number = table.number(of: key) else { return }
     let place = table.row(number).pointee.place
-    if place.segment == Self.elsewhere {
-      replaceState(number) { $0.places = [] }
-    } else if place.segment != Self.empty {
-      debit(place)
+    switch place.absence {
+    case .empty: break
+    case .elsewhere: replaceState(number) { $0.places = [] }
+    case nil:
+      debit(packing.unpack(place))
       liveKeys -= 1
-      setSegment(number, Self.empty)
+      setAbsent(number, .empty, saved: saved(number))
     }
   }
 
@@ -216,11 +229,7 @@ package final class Index {
 
   /// The same of the key of a row.
   package func lastUse(row number: Int) -> Use {
-    let row = table.row(number)
-    return Use(
-      saved: row.pointee.use.saved,
-      lookedUp: ws_shared_load(table.lookedUp(number)),
-      marked: row.pointee.use.marked)
+    Use(saved: saved(number), lookedUp: table.lookedUp[number], marked: table.marked[number])
   }
 
   /// Every key that has an entry, and its places, in the order of arrival.
@@ -249,16 +258,17 @@ package final class Index {
   /// The same of the key of a row.
   package func places(row number: Int) -> [SlottedPlace] {
     let place = table.row(number).pointee.place
-    if place.segment == Self.empty { return [] }
-    if place.segment == Self.elsewhere { return states[number]!.places }
-    return [Self.slotted(place)]
+    switch place.absence {
+    case .empty: return []
+    case .elsewhere: return states[number]!.places
+    case nil: return [Self.slotted(packing.unpack(place))]
+    }
   }
 
   /// The place that fills every slot of the key of a row; nil if several do, or none.
   func onlyPlace(row number: Int) -> SlottedPlace? {
     let place = table.row(number).pointee.place
-    return place.segment == Self.empty || place.segment == Self.elsewhere
-      ? nil : Self.slotted(place)
+    return place.absence == nil ? Self.slotted(packing.unpack(place)) : nil
   }
 
   private static func slotted(_ place: Place) -> SlottedPlace {
@@ -267,30 +277,57 @@ package final class Index {
 
   // MARK: Rows
 
-  private func row(of key: Fingerprint) -> Int {
-    table.insert(key, Self.marker(Self.empty))
-  }
-
   private func isElsewhere(_ number: Int) -> Bool {
-    table.row(number).pointee.place.segment == Self.elsewhere
+    table.row(number).pointee.place.absence == .elsewhere
   }
 
-  private static func marker(_ segment: UInt32) -> Place {
-    Place(
-      stamp: 0, objective: nil, segment: segment, offset: 0, storedLength: 0, headerLength: 0,
-      isFinal: false, producer: 0, originSegment: 0, originNumber: 0)
+  /// The place fills every slot of the row.
+  private func put(_ place: Place, _ number: Int, saved: UInt32) {
+    guard let compact = packing.pack(place) else {
+      keepElsewhere(number, [place])
+      return setAbsent(number, .elsewhere, saved: saved)
+    }
+    table.row(number).pointee.place = compact
+    setSaved(number, saved)
   }
 
-  private func setSegment(_ number: Int, _ segment: UInt32) {
-    table.row(number).pointee.place = Self.marker(segment)
+  private func setAbsent(_ number: Int, _ why: CompactPlace.Absence, saved: UInt32) {
+    table.row(number).pointee.place = CompactPlace(why, stamp: UInt64(saved) * Self.second)
+    setSaved(number, saved)
   }
 
-  private func moveElsewhere(_ number: Int, _ place: Place) {
+  private func moveElsewhere(_ number: Int) {
+    let place = table.row(number).pointee.place
+    keepElsewhere(number, place.absence == nil ? [packing.unpack(place)] : [])
+    setAbsent(number, .elsewhere, saved: saved(number))
+  }
+
+  private func keepElsewhere(_ number: Int, _ places: [Place]) {
     var state = KeyState()
-    if place.segment != Self.empty { state.refill(from: [place], order: order) }
+    state.refill(from: places, order: order)
     states[number] = state
-    setSegment(number, Self.elsewhere)
   }
+
+  // MARK: When a key was saved
+
+  private static let second: UInt64 = 1_000_000_000
+
+  /// Mostly the second of the stamp, and then it takes no memory.
+  private func saved(_ number: Int) -> UInt32 {
+    seconds(of: table.row(number).pointee.place) ^ table.savedApart[number]
+  }
+
+  private func setSaved(_ number: Int, _ saved: UInt32) {
+    let apart = seconds(of: table.row(number).pointee.place) ^ saved
+    if apart != 0 { table.savedApart.make(capacity: table.capacity) }
+    if table.savedApart.isThere { table.savedApart.set(number, to: apart) }
+  }
+
+  private func seconds(of place: CompactPlace) -> UInt32 {
+    UInt32(clamping: place.stamp / Self.second)
+  }
+
+  // MARK: Places elsewhere
 
   private func replaceState(_ number: Int, _ change: (inout KeyState) -> Void) {
     var state = states[number]!

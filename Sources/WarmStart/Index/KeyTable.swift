@@ -1,84 +1,76 @@
 // What is known of each key in one row of memory, and from a fingerprint to the number of its row.
 //
-// An open-addressing table with linear probing: eight bytes a slot, of which half are the top of the
-// hash, so that a miss rarely touches a key. A key is a SHA-256 as a rule, but may be made by hand, or
+// An open-addressing table with linear probing: four bytes a slot, of which what the number of a row leaves are bits of
+// the hash, so that a miss rarely touches a key. A key is a SHA-256 as a rule, but may be made by hand, or
 // by an enemy, so that its words are mixed with a seed. Numbers are given out in the order of
 // arrival and never taken back.
 //
 // Memory by hand: a row is all that most questions need, so it lies together, and several threads may look at a
 // table that none of them changes without counting references to it.
 
-internal import CWarmStart
-
 /// Rows by key. Not safe for several threads, but to look while none changes it.
 package final class KeyTable {
-  /// One key and what is known of it. 88 bytes.
-  package struct Row {
+  /// One key and the record of it that counts. 64 bytes: a line of the processor's cache.
+  package struct Row: BitwiseCopyable {
     package let key: Fingerprint
-    var place: Place
-    var use: Index.Use
+    var place: CompactPlace
   }
 
-  // number + 1 below, the top half of the hash above; 0 is empty.
-  private var slots: UnsafeMutablePointer<UInt64>
-  private var mask: Int
+  // No change calls out of this file.
+
+  // number + 1 below, as many bits as the table can need, and the top of the hash above; 0 is empty.
+  @exclusivity(unchecked) private var slots: MemoryTable<UInt32>
+  @exclusivity(unchecked) private var mask: Int
+  @exclusivity(unchecked) private var numberBits: UInt32
   // How many rows the slots do for.
-  private var bound: Int
-  private var rows: UnsafeMutablePointer<Row>
-  package private(set) var count = 0
-  package private(set) var capacity: Int
+  @exclusivity(unchecked) private var bound: Int
+  @exclusivity(unchecked) private var rows: MemoryTable<Row>
+  @exclusivity(unchecked) package private(set) var count = 0
 
-  private let hint = TableHint<UInt64>()
+  // Seconds since 1970. Of a save by how it differs from the stamp of the row, bit by bit.
+  @exclusivity(unchecked) var savedApart = UseColumn()
+  @exclusivity(unchecked) var lookedUp = UseColumn()
+  @exclusivity(unchecked) var marked = UseColumn()
 
-  /// Numbers are 31 bits.
-  static let limit = 1 << 31 - 2
+  private let hint = TableHint<UInt32>()
+
+  /// What the slots of the largest table do for.
+  static let limit = 3 << 29
 
   private static let leastSlots = 16
 
   package init() {
     mask = Self.leastSlots - 1
-    bound = Self.leastSlots / 4 * 3
-    slots = Self.emptySlots(Self.leastSlots)
-    capacity = bound
-    rows = Self.room(for: bound)
-    hint.set(slots, mask: mask)
+    numberBits = Self.bits(of: mask)
+    bound = Self.bound(of: Self.leastSlots)
+    slots = MemoryTable(repeating: 0, count: Self.leastSlots)
+    rows = MemoryTable(capacity: bound)
+    hint.set(slots.base, mask: mask)
   }
 
   /// A copy, which goes its own way.
   init(copying other: KeyTable) {
-    (mask, bound, count, capacity) = (other.mask, other.bound, other.count, max(1, other.count))
-    slots = Self.room(for: mask + 1)
-    slots.initialize(from: other.slots, count: mask + 1)
-    rows = Self.room(for: capacity)
-    rows.initialize(from: other.rows, count: count)
-    hint.set(slots, mask: mask)
+    (mask, numberBits, bound, count) = (other.mask, other.numberBits, other.bound, other.count)
+    let capacity = max(1, other.count)
+    slots = MemoryTable(copying: other.slots, count: mask + 1, capacity: mask + 1)
+    rows = MemoryTable(copying: other.rows, count: other.count, capacity: capacity)
+    savedApart = UseColumn(copying: other.savedApart, count: other.count, capacity: capacity)
+    lookedUp = UseColumn(copying: other.lookedUp, count: other.count, capacity: capacity)
+    marked = UseColumn(copying: other.marked, count: other.count, capacity: capacity)
+    hint.set(slots.base, mask: mask)
   }
 
-  deinit {
-    Self.giveBack(slots, mask + 1)
-    Self.giveBack(rows, capacity)
-  }
+  private static func bits(of mask: Int) -> UInt32 { UInt32(mask.nonzeroBitCount) }
+  private static func bound(of slots: Int) -> Int { slots / 4 * 3 }
 
-  private static func emptySlots(_ count: Int) -> UnsafeMutablePointer<UInt64> {
-    let slots: UnsafeMutablePointer<UInt64> = room(for: count)
-    slots.initialize(repeating: 0, count: count)
-    return slots
-  }
+  /// Rows that there is room for.
+  package var capacity: Int { rows.capacity }
 
   /// The row of a number, where it stays until a row is added or room is made.
   package func row(_ number: Int) -> UnsafeMutablePointer<Row> {
     precondition(number >= 0 && number < count)
-    return rows + number
+    return rows.base + number
   }
-
-  /// When the key of a row was looked up, by itself: several threads may change that at once, which for Swift would be a
-  /// change of the whole row.
-  func lookedUp(_ number: Int) -> UnsafeMutablePointer<UInt32> {
-    UnsafeMutableRawPointer(row(number)).advanced(by: Self.lookedUpOffset)
-      .assumingMemoryBound(to: UInt32.self)
-  }
-
-  private static let lookedUpOffset = MemoryLayout<Row>.offset(of: \.use.lookedUp)!
 
   /// Has the processor fetch where a search for the key of a hash begins. Any thread may ask for it at any time.
   func prefetch(_ hash: UInt64) { hint.prefetch(hash) }
@@ -88,25 +80,27 @@ package final class KeyTable {
 
   /// The same, for who has hashed it.
   func number(of key: Fingerprint, hash: UInt64) -> Int? {
+    let top = UInt32(truncatingIfNeeded: hash >> 32)
+    let slots = slots.base
     var at = Int(truncatingIfNeeded: hash) & mask
     while slots[at] != 0 {
-      if slots[at] >> 32 == hash >> 32 {
-        let number = Int(slots[at] & 0xffff_ffff) - 1
-        if rows[number].key == key { return number }
+      if (slots[at] ^ top) >> numberBits == 0 {
+        let number = Int(slots[at] & (1 << numberBits - 1)) - 1
+        if rows.base[number].key == key { return number }
       }
       at = (at + 1) & mask
     }
     return nil
   }
 
-  /// The number of a key; a new one if it had none, with this place.
-  package func insert(_ key: Fingerprint, _ place: @autoclosure () -> Place) -> Int {
+  /// The number of a key; a new one, of an empty row, if it had none.
+  package func insert(_ key: Fingerprint) -> Int {
     let hash = key.tableHash
     if let number = number(of: key, hash: hash) { return number }
     precondition(count < Self.limit)
     if count == bound { growSlots(to: 2 * (mask + 1)) }
     if count == capacity { growRows(to: 2 * capacity) }
-    (rows + count).initialize(to: Row(key: key, place: place(), use: Index.Use()))
+    (rows.base + count).initialize(to: Row(key: key, place: CompactPlace(.empty, stamp: 0)))
     count += 1
     enter(count - 1, hash)
     return count - 1
@@ -116,39 +110,33 @@ package final class KeyTable {
   package func reserve(_ total: Int) {
     if total > capacity { growRows(to: total) }
     var size = mask + 1
-    while size / 4 * 3 < total { size *= 2 }
+    while Self.bound(of: size) < total { size *= 2 }
     if size > mask + 1 { growSlots(to: size) }
   }
 
   private func enter(_ number: Int, _ hash: UInt64) {
     var at = Int(truncatingIfNeeded: hash) & mask
-    while slots[at] != 0 { at = (at + 1) & mask }
-    slots[at] = (hash & ~0xffff_ffff) | UInt64(number + 1)
+    while slots.base[at] != 0 { at = (at + 1) & mask }
+    let top = (UInt32(truncatingIfNeeded: hash >> 32) >> numberBits) << numberBits
+    slots.base[at] = top | UInt32(number + 1)
   }
 
   private func growSlots(to size: Int) {
-    Self.giveBack(slots, mask + 1)
-    slots = Self.emptySlots(size)
+    // Without its memory while there is more.
+    slots = MemoryTable(capacity: 1)
+    slots = MemoryTable(repeating: 0, count: size)
     mask = size - 1
-    bound = size / 4 * 3
-    hint.set(slots, mask: mask)
-    for number in 0..<count { enter(number, rows[number].key.tableHash) }
+    numberBits = Self.bits(of: mask)
+    bound = Self.bound(of: size)
+    hint.set(slots.base, mask: mask)
+    for number in 0..<count { enter(number, rows.base[number].key.tableHash) }
   }
 
   private func growRows(to size: Int) {
-    let stride = MemoryLayout<Row>.stride
-    rows = ws_table_grow(rows, capacity * stride, size * stride)!
-      .bindMemory(to: Row.self, capacity: size)
-    capacity = size
-  }
-
-  private static func room<Element>(for count: Int) -> UnsafeMutablePointer<Element> {
-    ws_table_create(count * MemoryLayout<Element>.stride)!
-      .bindMemory(to: Element.self, capacity: count)
-  }
-
-  private static func giveBack<Element>(_ memory: UnsafeMutablePointer<Element>, _ count: Int) {
-    ws_table_free(memory, count * MemoryLayout<Element>.stride)
+    rows.grow(to: size)
+    savedApart.grow(to: size)
+    lookedUp.grow(to: size)
+    marked.grow(to: size)
   }
 }
 

@@ -1,16 +1,16 @@
-// What the index remembers of one record.
+// What the index tells of one record.
 
 /// A record that counts: where it is, and what its place in the two orders depends on. 40 bytes.
 package struct Place: Sendable {
   /// Nanoseconds since 1970.
   package let stamp: UInt64
   // NaN stands for none, so that an optional costs nothing.
-  private let objectiveOrNaN: Double
+  let objectiveOrNaN: Double
   /// The segment, by the number that the engine gave it.
   package let segment: UInt32
-  private let offsetUnits: UInt32
-  private let lengthAndKind: UInt32
-  private let producerAndHeader: UInt32
+  let offsetUnits: UInt32
+  let lengthAndKind: UInt32
+  let producerAndHeader: UInt32
   /// Where the record was first written: the segment by the index's number, and the record there.
   package let originSegment: UInt32
   package let originNumber: UInt32
@@ -26,6 +26,20 @@ package struct Place: Sendable {
     offsetUnits = UInt32(offset / 8)
     lengthAndKind = UInt32(storedLength) | (isFinal ? 1 << 31 : 0)
     producerAndHeader = producer << 8 | UInt32(headerLength / 8)
+    self.originSegment = originSegment
+    self.originNumber = originNumber
+  }
+
+  init(
+    stamp: UInt64, objectiveOrNaN: Double, segment: UInt32, offsetUnits: UInt32,
+    lengthAndKind: UInt32, producerAndHeader: UInt32, originSegment: UInt32, originNumber: UInt32
+  ) {
+    self.stamp = stamp
+    self.objectiveOrNaN = objectiveOrNaN
+    self.segment = segment
+    self.offsetUnits = offsetUnits
+    self.lengthAndKind = lengthAndKind
+    self.producerAndHeader = producerAndHeader
     self.originSegment = originSegment
     self.originNumber = originNumber
   }
