@@ -285,4 +285,36 @@ import WarmStart
     try bench.open().compact()
     #expect(try bench.open().lookup(key(gone))?.payload == payload(7))
   }
+
+  /// What is dead by what is not on stable storage yet must be kept: to write it anew again and again gains nothing.
+  @Test func whatMayNotGoYetIsNotCopiedAgainAndAgain() throws {
+    let first = try bench.open {
+      ($0.durability, $0.compactsByItself) = (.buffered, false)
+      $0.segmentLimit = 64 << 10
+    }
+    for number in 0..<52 {
+      try first.save(noise(number, count: 2300), for: key(number), objective: 2)
+    }
+    try first.close()
+    let filling = segments.count
+    let writer = try bench.open { ($0.durability, $0.compactsByItself) = (.buffered, false) }
+    for number in 0..<52 { try writer.save([1], for: key(number), objective: 1) }
+    let files = FaultyFiles()
+    let published = Notes<String>()
+    files.failRenames { [published] name in
+      if name.hasSuffix(".tmp") { published.add(name) }
+      return nil
+    }
+    let store = try bench.open(host: bench.host(files)) {
+      $0.segmentLimit = 64 << 10
+      $0.upkeepPolicy.freeWaste = 1 << 10
+    }
+    try store.save([2], for: key(100))
+    try store.engine().waitForUpkeep()
+    // A log, and each segment once.
+    #expect(published.all.count <= 1 + 2 * filling)
+    for number in 0..<52 { #expect(try store.lookup(key(number))?.payload == [1]) }
+    try store.close()
+    try writer.close()
+  }
 }

@@ -18,6 +18,8 @@ public struct CompactionReport: Hashable, Sendable {
   public internal(set) var copiedRecords = 0
   /// See ``copiedRecords``.
   public internal(set) var copiedBytes: UInt64 = 0
+  /// The segments with records that were written.
+  var writtenSegments = 0
   /// Keys that were left out because they had expired, or for the size budget.
   public internal(set) var evictedKeys = 0
   /// Damaged places that were met.
@@ -32,8 +34,7 @@ public struct CompactionReport: Hashable, Sendable {
   func hasGained(since earlier: CompactionReport) -> Bool {
     let merged = mergedBytes - earlier.mergedBytes
     let copied = copiedBytes - earlier.copiedBytes
-    let outputs = copied > 0 ? 1 : 0
-    return mergedSegments - earlier.mergedSegments > outputs
+    return mergedSegments - earlier.mergedSegments > writtenSegments - earlier.writtenSegments
       || merged > 0 && copied + merged / 64 < merged
   }
 }
@@ -255,6 +256,7 @@ final class Compactor: @unchecked Sendable {
       soFar.mergedBytes += merge.victims.reduce(0) { $0 + $1.fileBytes }
       soFar.evictedKeys += merge.view.leftOut.count
       soFar.copiedRecords += output?.recordCount ?? 0
+      soFar.writtenSegments += output?.recordCount ?? 0 > 0 ? 1 : 0
       soFar.copiedBytes += output.map { $0.recordCount == 0 ? 0 : $0.length } ?? 0
       soFar.damage += damage
     }
