@@ -73,7 +73,8 @@ extension Simulator {
     var options = StoreOptions()
     options.producer = dice.pick(Circumstances.producers)
     options.durability = dice.pick(circumstances.durabilities)
-    options.segmentLimit = 64 << 10
+    options.leastSegmentLimit = circumstances.segmentLimit
+    options.segmentLimit = circumstances.segmentLimit
     options.sealedAsideFrom = dice.once(in: 3) ? nil : 0
     options.openFiles = circumstances.openFiles
     options.backgroundMemory = circumstances.backgroundMemory

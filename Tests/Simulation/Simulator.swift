@@ -243,6 +243,8 @@ struct Circumstances {
   let compacts: Bool
   /// When stores compact themselves; nil for never.
   let upkeep: UpkeepPolicy?
+  /// Bytes after which a log is full.
+  let segmentLimit: UInt64
   /// Bytes; 0 for no limit.
   let sizeBudget: UInt64
   let durabilities: [Durability]
@@ -289,7 +291,11 @@ struct Circumstances {
     }
     faults.syncFailure = dice.pick(SyncFailure.allCases)
     self.faults = faults
-    upkeep = dice.once(in: 2) ? UpkeepPolicy.simulated : nil
+    var policy = UpkeepPolicy.simulated
+    policy.legacyShare = dice.pick([1, 2, 8])
+    upkeep = dice.once(in: 2) ? policy : nil
     sizeBudget = upkeep == nil || dice.once(in: 2) ? 0 : dice.pick([8_000, 20_000, 60_000])
+    // Near its budget a save waits before it begins a log: with many of them nothing else would happen.
+    segmentLimit = sizeBudget > 0 ? 64 << 10 : dice.pick([64 << 10, 16 << 10, 8 << 10])
   }
 }

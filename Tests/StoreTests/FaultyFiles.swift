@@ -39,12 +39,15 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var lists = 0
   private var begun: [Range<UInt64>] = []
   private var writeOutFault: SyncFault?
+  private var directorySyncFault: SyncFault?
 
   func failWrites(_ fault: WriteFault?) { lock.withLock { writeFault = fault } }
   func failWritesInTheMiddle(_ fault: PartFault?) { lock.withLock { partFault = fault } }
   /// Makes every directory tell this time, in nanoseconds, whatever changes in it; nil for the true one.
   func setDirectoryTime(_ time: Int64?) { lock.withLock { directoryTime = time } }
   func failSyncs(_ fault: SyncFault?) { lock.withLock { syncFault = fault } }
+  /// Of directories.
+  func failDirectorySyncs(_ fault: SyncFault?) { lock.withLock { directorySyncFault = fault } }
   /// When the system is told to begin to write out.
   func failWriteOuts(_ fault: SyncFault?) { lock.withLock { writeOutFault = fault } }
   func failUnlinks(_ fault: UnlinkFault?) { lock.withLock { unlinkFault = fault } }
@@ -121,6 +124,11 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
     }
   }
 
+  fileprivate func willSyncDirectory(_ path: String) throws(FileError) {
+    let fault = lock.withLock { directorySyncFault }
+    if let error = fault?() { throw FileError(.sync, path: path, errno: error) }
+  }
+
   fileprivate func willOpen() { lock.withLock { opens += 1 } }
 
   fileprivate func willRename(_ name: String, in path: String) throws(FileError) {
@@ -182,7 +190,10 @@ private final class FaultyDirectory: Directory {
     try faults.willRename(name, in: path)
     return try directory.setAside(name, into: folder, permissions: permissions)
   }
-  func sync() throws(FileError) { try directory.sync() }
+  func sync() throws(FileError) {
+    try faults.willSyncDirectory(path)
+    try directory.sync()
+  }
 }
 
 private final class FaultyFile: File {

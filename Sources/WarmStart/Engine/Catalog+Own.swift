@@ -10,6 +10,20 @@ extension Catalog {
     announced = nil
   }
 
+  /// From here on this process writes the segment, which takes the place of the one that it wrote before, and begins with
+  /// the records that count in that.
+  func beginOwn(_ segment: Segment, succeeding former: SegmentID, with records: [FoundRecord]) {
+    for record in records {
+      take(record.header, at: record.offset, in: segment)
+      segment.count(record.header)
+    }
+    segment.tail = records.last?.end ?? segment.tail
+    segment.syncedBytes = segment.tail
+    segment.fileBytes = segment.tail
+    beginOwn(segment)
+    dropReplaced(former)
+  }
+
   /// Whether this process alone knows what becomes of the segment.
   func isOwn(_ segment: Segment) -> Bool { segment === own || segment === beingSealed }
 

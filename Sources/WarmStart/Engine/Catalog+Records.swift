@@ -43,6 +43,7 @@ extension Catalog {
       }
       index.insert(key, place, saved: writeSeconds)
     case .removal:
+      doubts &+= 1
       removals[segment.number, default: [:]][offset] = key
       changedSince?.insert(key)
       if index.remove(key, through: stamp) {
@@ -67,6 +68,7 @@ extension Catalog {
   func noteUnreadable(_ place: Place, key: Fingerprint, what: String, isWhole: Bool = false) {
     unreadable.insert(Spot(place))
     setAsideCount += 1
+    doubts &+= 1
     changedSince?.insert(key)
     if !isWhole, let segment = segment(place.segment), mayBeTorn(place, segment) {
       // No damage for sure; but what it was stays to be looked at.

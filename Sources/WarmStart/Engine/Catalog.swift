@@ -38,6 +38,8 @@ final class Catalog {
   var unreadable: Set<Spot> = []
   /// How many there ever were.
   var setAsideCount = 0
+  /// Goes up with whatever may make something count again that was dead: removals, what is set aside, segments that go.
+  var doubts: UInt64 = 0
   /// The removals of each segment, by its number: their keys, by their offsets.
   var removals: [UInt32: [UInt64: Fingerprint]] = [:]
   /// Segments that a compaction replaced: what they hold does not count, even while they are there.
@@ -315,7 +317,17 @@ final class Catalog {
     }
   }
 
+  /// A segment of this process's own was replaced by another, and is about to go.
+  func dropReplaced(_ id: SegmentID) {
+    replaced.insert(id)
+    // It may have been gone before.
+    guard let segment = segments[id] else { return }
+    leaving[id] = max(segment.fileBytes, segment.tail)
+    drop([segment])
+  }
+
   private func drop(_ dropped: [Segment]) {
+    doubts &+= dropped.isEmpty ? 0 : 1
     var numbers: Set<UInt32> = []
     for segment in dropped {
       if segment === beingSealed { beingSealed = nil }

@@ -19,7 +19,7 @@ extension Compactor {
     }
     try setHiddenLogsAside(among: names)
     let left = try engine.withFreshCatalog { catalog in catalog.replacedButPresent(among: names) }
-      .filter(isFile)
+      .filter { isFile($0) && !isBeingWritten($0) }
     guard !left.isEmpty else { return }
     // The name of what replaced them must be there to stay, before they go.
     try StoreError.wrapping { () throws(FileError) in try engine.directory.sync() }
@@ -41,9 +41,8 @@ extension Compactor {
       }.map { SegmentName(id: $0.id, phase: $0.phase) }
     }
     for name in left + replacing {
-      let file = try StoreError.wrapping { () throws(FileError) in
-        try engine.directory.open(name.description)
-      }
+      // A log that was succeeded may go at any time, and one that succeeds be sealed.
+      guard let (name, file) = try open(name) else { continue }
       let inspector = SegmentInspector(file: file, name: name, depth: depth)
       try inspector.run()
       guard inspector.damage.isEmpty else { return false }
@@ -80,6 +79,24 @@ extension Compactor {
       return !error.isForeign && !error.isStale
     }
     return true
+  }
+
+  /// Whether a living writer has the log: it clears away by itself what it leaves.
+  private func isBeingWritten(_ name: SegmentName) -> Bool {
+    guard name.phase == .log, let file = try? engine.directory.open(name.description) else {
+      return false
+    }
+    return (try? file.tryLock(.exclusive)) == false
+  }
+
+  /// A segment under the name that it has by now; nil if it is gone.
+  private func open(_ name: SegmentName) throws(StoreError) -> (SegmentName, any File)? {
+    for name in [name, SegmentName(id: name.id, phase: .sealed)] {
+      do throws(FileError) { return (name, try engine.directory.open(name.description)) } catch {
+        guard error.isStale else { throw .file(error) }
+      }
+    }
+    return nil
   }
 
   /// Sets a segment aside of which no copy of the header is intact; false if a living writer has it, or it is

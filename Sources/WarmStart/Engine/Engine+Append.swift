@@ -95,7 +95,7 @@ extension Engine {
       let isMuch = writer.accept()
       losses.accepted += 1
       writePendingMarks()
-      return isMuch && !willSealAside(writer) ? (writer, writer.takeStretch()) : nil
+      return isMuch && willSealNow(writer) ? (writer, writer.takeStretch()) : nil
     }
     // Behind the lock: it may have to wait for the disk, and that is for nobody else.
     guard let (writer, stretch) = toWriteOut else { return }
@@ -181,13 +181,15 @@ extension Engine {
 
   // MARK: With the append lock
 
-  /// Whether the log, when it is full, will be sealed by a thread of its own, as far as can be told: as the last one was.
-  /// If not, a save will wait for its sync, and the less there is left to write out the better.
-  private func willSealAside(_ writer: SegmentWriter) -> Bool {
-    if let wasSealedAside { return wasSealedAside }
+  /// Whether the log, when it is full, will be sealed by the save that finds it so, as far as can be told: as the last one
+  /// was. Then that save will wait for its sync, and the less there is left to write out the better.
+  private func willSealNow(_ writer: SegmentWriter) -> Bool {
+    if let lastEnd { return lastEnd == .sealedNow }
     return stateLock.withLock {
-      guard let own = catalog.own else { return true }
-      return catalog.index.liveBytes(of: own.number) >= writer.tail / 2
+      guard let own = catalog.own else { return false }
+      let live = catalog.index.liveBytes(of: own.number)
+      let mostLeft = options.upkeep.map { Legacy.limit(of: writer, $0) } ?? 0
+      return live < writer.tail / 2 && live > mostLeft
     }
   }
 
@@ -201,10 +203,17 @@ extension Engine {
         return writer
       }
     }
+    if let next = succeedWriter(),
+      next.hasRoom(
+        bytes: frame.length, records: frame.recordCount, texts: frame.textLength,
+        limit: options.segmentLimit)
+    {
+      return next
+    }
     var full = takeWriter()
     if let writer = full {
       let isAside = maySealAside(writer)
-      wasSealedAside = isAside
+      lastEnd = isAside ? .sealedAside : .sealedNow
       if !isAside {
         sealNow(writer)
         full = nil
@@ -227,6 +236,13 @@ extension Engine {
         in: directory, host: host, permissions: options.permissions, synced: synced,
         announce: { id in stateLock.withLock { catalog.announced = id } })
     } catch { throw .file(error) }
+    predecessors = Predecessors()
+    begin(started) { segment in catalog.beginOwn(segment) }
+    return started
+  }
+
+  /// From here on this is the log that is written; `own` tells the catalog so, with the state lock.
+  func begin(_ started: SegmentWriter, own: (Segment) -> Void) {
     writer = started
     hasBegunLog = true
     stateLock.withLock {
@@ -234,9 +250,8 @@ extension Engine {
         started.header.id, phase: .log, isLive: false, header: started.header)
       segment.file = started.file
       segment.syncDoubt = started.syncDoubt
-      catalog.beginOwn(segment)
+      own(segment)
     }
-    return started
   }
 
   func place(_ frame: Frame, _ writer: SegmentWriter) throws(StoreError) {

@@ -45,8 +45,10 @@ package final class Engine: @unchecked Sendable {
   @exclusivity(unchecked) var writer: SegmentWriter?
   /// What another thread seals.
   var sealing: Sealing?
-  /// Whether the last log that was full was sealed by a thread of its own; nil before the first.
-  var wasSealedAside: Bool?
+  /// What became of the last log that was full; nil before the first.
+  var lastEnd: EndOfLog?
+  /// The logs that the one being written has succeeded.
+  var predecessors = Predecessors()
   var isClosed = false
   /// What was accepted and may be lost, for flush and close to tell.
   var losses = Losses()

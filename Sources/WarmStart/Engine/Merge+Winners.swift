@@ -28,27 +28,31 @@ extension Merge {
     var damaged = missing.map {
       DamagedRecord(place: $0.place, key: $0.key, what: "the record is not there any more")
     }
+    var isGone = false
     do throws(StoreError) {
       for (number, records) in outside.sorted(by: { $0.key < $1.key }) {
-        damaged += try verify(records, in: number)
+        guard let found = try verify(records, in: number) else {
+          isGone = true
+          continue
+        }
+        damaged += found
       }
     } catch { throw .failed(error) }
-    if !damaged.isEmpty { throw .damaged(damaged) }
+    if isGone || !damaged.isEmpty { throw .damaged(damaged) }
   }
 
-  /// Those of the records that are not intact; all if the segment has gone.
+  /// Those of the records that are not intact; nil if the segment has gone: a log may have been succeeded by another, and
+  /// what counts of it is there now.
   private func verify(
     _ records: [(key: Fingerprint, place: Place)], in number: UInt32
-  ) throws(StoreError) -> [DamagedRecord] {
+  ) throws(StoreError) -> [DamagedRecord]? {
     let (source, toVerify) = try compactor.engine.withFreshCatalog {
       catalog throws(StoreError) -> (OpenSegment?, [(key: Fingerprint, place: Place)]) in
       let toVerify = records.filter { catalog.isToBeVerified($0.place) }
       guard !toVerify.isEmpty, let segment = catalog.segment(number) else { return (nil, toVerify) }
       return (try catalog.opened(segment), toVerify)
     }
-    guard let source else {
-      return toVerify.map { DamagedRecord(place: $0.place, key: $0.key, what: "segment is gone") }
-    }
+    guard let source else { return toVerify.isEmpty ? [] : nil }
     let copier = Copier(compactor, source)
     var damaged: [DamagedRecord] = []
     for (key, place) in toVerify.sorted(by: { $0.place.offset < $1.place.offset }) {

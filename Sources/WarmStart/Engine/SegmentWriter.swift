@@ -34,18 +34,19 @@ final class SegmentWriter: @unchecked Sendable {
   private var syncFailure: FileError?
 
   private init(
-    file: any File, header: SegmentHeader, directory: any Directory, threads: any Threads,
-    synced: UInt64
+    file: any File, header: SegmentHeader, records: [FoundRecord], directory: any Directory,
+    threads: any Threads, isSynced: Bool
   ) {
     self.file = file
     self.header = header
     self.directory = directory
     syncLock = threads.makeLock()
     syncSignal = syncLock.makeSignal()
-    tail = header.recordsStart
+    tail = records.last?.end ?? header.recordsStart
     filledEnd = tail
-    written = Atomic(header.recordsStart)
-    self.synced = Atomic(synced)
+    written = Atomic(tail)
+    synced = Atomic(isSynced ? tail : 0)
+    for index in records.indices { records[index].add(to: &footer) }
   }
 
   // MARK: Creation
@@ -53,20 +54,25 @@ final class SegmentWriter: @unchecked Sendable {
   /// Makes a new log. It becomes visible under its name only with a complete header on stable storage
   /// and already locked. Without `synced` it survives SIGKILL but not a power cut, which is enough for
   /// a log that holds nothing but access marks. `announce` hears of its id before others can see it.
+  ///
+  /// One that succeeds another begins with what is left of that, its `legacy`. From the moment that it may be seen it has
+  /// taken the other's place, so that it is not taken back, whatever fails then.
   static func create(
     in directory: any Directory, host: Host, permissions: Permissions, synced: Bool,
-    announce: (SegmentID) -> Void
+    legacy: Legacy? = nil, announce: (SegmentID) -> Void
   ) throws(FileError) -> SegmentWriter {
     while true {
       let now = host.wallClock()
       let id = SegmentID(creation: now, random: host.random())
-      let header = SegmentHeader(id: id, salt: host.random(), creation: now)
+      let header = SegmentHeader(
+        id: id, salt: host.random(), creation: now, replaced: legacy?.replaced ?? [])
+      let bytes = legacy?.encode(in: header) ?? []
       let temporary = SegmentName(id: id, phase: .temporary).description
       let file = try directory.create(temporary, permissions: permissions)
       do throws(FileError) {
         // Somebody may have taken the file for an abandoned one, between its creation and its lock.
         guard try file.tryLock(.exclusive), try file.linkCount() > 0 else { continue }
-        try writeWhole(header.encoded(), to: file, at: 0)
+        try writeWhole(header.encoded() + bytes, to: file, at: 0)
         if synced { try file.syncData() }
         announce(id)
         let name = SegmentName(id: id, phase: .log).description
@@ -77,13 +83,14 @@ final class SegmentWriter: @unchecked Sendable {
         if error.operation == .rename, error.errno == ENOENT { continue }
         // What remains of the attempt is cleared away; the first error is the one to tell.
         let failedToSync = error.operation == .sync && error.path == directory.path
+        if failedToSync, legacy != nil { throw error }
         let left = failedToSync ? SegmentName(id: id, phase: .log).description : temporary
         try? directory.unlink(left)
         throw error
       }
       return SegmentWriter(
-        file: file, header: header, directory: directory, threads: host.threads,
-        synced: synced ? header.recordsStart : 0)
+        file: file, header: header, records: legacy?.found ?? [], directory: directory,
+        threads: host.threads, isSynced: synced)
     }
   }
 

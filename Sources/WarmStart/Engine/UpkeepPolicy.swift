@@ -19,6 +19,8 @@ package struct UpkeepPolicy: Sendable, Hashable {
   package var closeLimit: UInt64 = 4 << 20
   /// So many segments are very many.
   package var veryMany = 20
+  /// A full log of which no more than one part in so many counts is not sealed: the next begins with that.
+  package var legacyShare: UInt64 = 8
   /// Of so many processes that add little, one reads all that others have left before it decides.
   package var lookers: UInt64 = 8
 

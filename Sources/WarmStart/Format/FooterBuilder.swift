@@ -64,6 +64,9 @@ package struct FooterBuilder {
 
   package var count: Int { entries.count }
 
+  /// What was noted of the record of this number.
+  package subscript(_ number: Int) -> FooterEntry { entries[number] }
+
   /// Whether `more` records would leave the limits of one segment.
   package func isFull(adding more: Int) -> Bool {
     entries.count + more > FormatLimits.records

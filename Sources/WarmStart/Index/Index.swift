@@ -213,6 +213,11 @@ package final class Index {
     return states[number]!.removedThrough
   }
 
+  /// The same of the key of a row.
+  func removedThrough(row number: Int) -> UInt64 {
+    isElsewhere(number) ? states[number]!.removedThrough : 0
+  }
+
   /// When the key was last used.
   package func lastUse(of key: Fingerprint) -> Use? {
     table.number(of: key).map { lastUse(row: $0) }

@@ -49,6 +49,8 @@ public struct StoreOptions: Sendable {
   package var footerBlocksReadWhole: Int?
   /// See ``EngineOptions/sealedAsideFrom``.
   package var sealedAsideFrom: UInt64?
+  /// Bytes of the smallest ``segmentLimit`` that counts.
+  package var leastSegmentLimit: UInt64 = 64 << 10
   /// When segments are merged.
   package var upkeepPolicy = UpkeepPolicy()
   /// See ``EngineOptions/compactionFlaw``.
@@ -68,7 +70,8 @@ public struct StoreOptions: Sendable {
       durability: durability, permissions: permissions,
       producer: producer ?? host.defaultProducer(),
       payloadLimit: min(max(payloadLimit, 0), FormatLimits.payload),
-      segmentLimit: max(min(segmentLimit, sizeBudget / 16, FormatLimits.file / 2), 64 << 10),
+      segmentLimit: max(
+        min(segmentLimit, sizeBudget / 16, FormatLimits.file / 2), leastSegmentLimit),
       timeToLive: timeToLive > Self.longestLife ? 0 : timeToLive * 1_000_000_000,
       openFiles: max(openFiles, 2), logger: logger)
     options.sizeBudget = sizeBudget
