@@ -240,6 +240,72 @@ import WarmStart
     #expect(try reader.engine().verify(.payloads).damage.isEmpty)
   }
 
+  /// As long as a full log is there what says that it is replaced must be, too.
+  @Test func whatReplacesALogThatIsStillThereIsNotMerged() throws {
+    let store = try open(.synced)
+    try save(store, 1000, for: 2)
+    for number in 0..<20 { try save(store, number) }
+    let isArmed = Flag()
+    files.failDirectorySyncs { [path = bench.path] in
+      listing(path).filter { $0.hasSuffix(".log") }.count == 2 && isArmed.lower() ? EIO : nil
+    }
+    let removed = Notes<Bool>()
+    nonisolated(unsafe) let bench = bench
+    // The full log is about to be sealed; the one that replaces it is nobody's.
+    files.failRenames { [removed] name in
+      guard !isArmed.isUp, removed.all.isEmpty, name.hasSuffix(".log") else { return nil }
+      removed.add(true)
+      let other = try? bench.open()
+      try? other?.remove(key(2))
+      _ = try? other?.compact()
+      try? other?.close()
+      return nil
+    }
+    for number in 20..<60 { try save(store, number) }
+    #expect(removed.all.count == 1)
+    try store.close()
+    for _ in 0..<2 {
+      let reader = try bench.open()
+      #expect(try reader.lookup(key(2)) == nil)
+      #expect(try reader.lookup(key(1))?.iteration == 59)
+      try reader.compact()
+      try reader.close()
+    }
+  }
+
+  /// What a merge relies on goes from log to log as fast as it looks.
+  @Test func aMergeComesToItsEndHoweverFastAWriterIs() throws {
+    let first = try open { $0.compactsByItself = false }
+    for number in 0..<4 { try save(first, number, for: number, objective: 9) }
+    try first.close()
+    let writer = try open(.synced) { $0.upkeepPolicy.freeWaste = .max / 4 }
+    let saved = Notes<Int>()
+    @Sendable func fill() {
+      for _ in 0..<40 {
+        saved.add(1)
+        let number = saved.all.count
+        try? writer.save(
+          noise(number, count: 2000), for: key(1), objective: -Double(number),
+          iteration: UInt64(number))
+      }
+    }
+    fill()
+    let others = FaultyFiles()
+    others.failReads { path in
+      if path.hasSuffix(".seg") { fill() }
+      return nil
+    }
+    let compactor = try bench.open(host: bench.host(others)) { $0.compactsByItself = false }
+    let before = saved.all.count
+    #expect(try compactor.compact().mergedSegments > 0)
+    #expect(saved.all.count > before)
+    others.failReads(nil)
+    #expect(try compactor.lookup(key(1))?.iteration == UInt64(saved.all.count))
+    #expect(try compactor.lookup(key(3))?.payload == noise(3, count: 2000))
+    try writer.close()
+    try compactor.close()
+  }
+
   @Test func whatAnotherRemovedLetsCountWhatIsLeft() throws {
     let store = try open { $0.upkeepPolicy.freeWaste = .max / 4 }
     let other = try bench.open()

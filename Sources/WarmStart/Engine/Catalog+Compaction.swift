@@ -110,6 +110,8 @@ extension Catalog {
     var oldestOutside: UInt64
     /// Keys whose newest mark is kept already.
     var marked: Set<Fingerprint> = []
+    /// Keys of which everything is kept, since what counts of them does not stay where it is.
+    var restless: Set<Fingerprint> = []
     /// Keys of which records were kept without knowing whether they are dead.
     var unknown: Set<Fingerprint> = []
     /// Keys that are left out: everything of them up to the stamp. Those that have expired join in.
@@ -186,7 +188,8 @@ extension Catalog {
 
   /// Whether what counts of a key came after the merge began, or cannot be told.
   private func isUnknown(_ key: Fingerprint, _ places: [Place], _ view: MergeView) -> Bool {
-    hasChanged(key) || places.contains { $0.offset >= view.ends[$0.segment] ?? 0 }
+    hasChanged(key) || view.restless.contains(key)
+      || places.contains { $0.offset >= view.ends[$0.segment] ?? 0 }
   }
 
   private func hasChanged(_ key: Fingerprint) -> Bool {

@@ -86,7 +86,8 @@ extension Compactor {
     guard name.phase == .log, let file = try? engine.directory.open(name.description) else {
       return false
     }
-    return (try? file.tryLock(.exclusive)) == false
+    // Those who only look whether there is a writer do not exclude each other.
+    return (try? file.tryLock(.shared)) == false
   }
 
   /// A segment under the name that it has by now; nil if it is gone.

@@ -140,6 +140,8 @@ final class Compactor: @unchecked Sendable {
         for half in Self.halves(ids) { try merge(half, evicting: evictions) }
       case .damaged:
         throw .unreadableDirectory(path: engine.path, why: "its damage keeps growing")
+      case .moved:
+        throw .unreadableDirectory(path: engine.path, why: "what it holds keeps moving")
       }
     }
   }
@@ -151,12 +153,13 @@ final class Compactor: @unchecked Sendable {
   private func mergeWhole(
     _ ids: [SegmentID], _ evictions: Evictions
   ) throws(Merge.Outcome) {
-    // Each turn takes damaged records out of the running, so that this ends.
+    // Each turn takes damaged records out of the running, or keys of which others write, so that this ends.
+    var restless: Set<Fingerprint> = []
     for turn in 1...Catalog.attempts {
       do throws(Merge.Outcome) {
         guard
           let merge = try self.turn.withLock({ () throws(Merge.Outcome) in
-            try begin(ids, evictions)
+            try begin(ids, evictions, restless: restless)
           })
         else { return }
         let output = try merge.copy()
@@ -174,20 +177,25 @@ final class Compactor: @unchecked Sendable {
         }
         do throws(StoreError) { return try count(merge, output) } catch { throw .failed(error) }
       } catch {
-        guard case .damaged(let records) = error, turn < Catalog.attempts else { throw error }
-        do throws(StoreError) { try setAside(records) } catch { throw .failed(error) }
+        guard turn < Catalog.attempts else { throw error }
+        switch error {
+        case .moved(let keys): restless.formUnion(keys)
+        case .damaged(let records):
+          do throws(StoreError) { try setAside(records) } catch { throw .failed(error) }
+        default: throw error
+        }
       }
     }
   }
 
   /// A merge that has decided what it keeps; nil if none of its segments is there to be merged.
   private func begin(
-    _ ids: [SegmentID], _ evictions: Evictions
+    _ ids: [SegmentID], _ evictions: Evictions, restless: Set<Fingerprint>
   ) throws(Merge.Outcome) -> Merge? {
     let merge: Merge
-    do throws(StoreError) { merge = try Merge(self, ids, evicting: evictions) } catch {
-      throw .failed(error)
-    }
+    do throws(StoreError) {
+      merge = try Merge(self, ids, evicting: evictions, restless: restless)
+    } catch { throw .failed(error) }
     guard !merge.victims.isEmpty else { return nil }
     try merge.select()
     return merge

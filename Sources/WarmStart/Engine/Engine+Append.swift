@@ -101,7 +101,8 @@ extension Engine {
     guard let (writer, stretch) = toWriteOut else { return }
     do throws(FileError) { try writer.writeOut(stretch) } catch {
       appendLock.withLock {
-        losses.note(error)
+        // Of one that was succeeded meanwhile everything that counts is on stable storage.
+        if self.writer === writer || sealing?.id == writer.header.id { losses.note(error) }
         abandon(writer)
       }
       options.logger?.error("segment abandoned: \(error)")

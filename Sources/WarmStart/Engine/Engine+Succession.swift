@@ -62,11 +62,12 @@ final class Legacy {
     for (number, record) in records.enumerated() {
       var header = record.header
       header.number = UInt32(number)
-      header.syncedBytes = 0
       let start = bytes.count
       let offset = segment.recordsStart + UInt64(start)
+      // By the time that anybody sees it.
+      header.syncedBytes = offset
       bytes += [UInt8](repeating: 0, count: header.length)
-      bytes.withUnsafeMutableBytes { bytes in
+      _ = bytes.withUnsafeMutableBytes { bytes in
         header.encode(
           to: UnsafeMutableRawBufferPointer(rebasing: bytes[start...]), offset: offset,
           salt: segment.salt)
@@ -113,7 +114,10 @@ extension Engine {
       return next
     } catch {
       // If it has its name it is as if another process had left it.
-      stateLock.withLock { catalog.announced = nil }
+      stateLock.withLock {
+        catalog.announced = nil
+        catalog.lookAnew()
+      }
       options.logger?.warning("log not succeeded: \(error)")
       return nil
     }

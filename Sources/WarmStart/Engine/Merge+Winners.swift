@@ -28,17 +28,18 @@ extension Merge {
     var damaged = missing.map {
       DamagedRecord(place: $0.place, key: $0.key, what: "the record is not there any more")
     }
-    var isGone = false
+    var moved: Set<Fingerprint> = []
     do throws(StoreError) {
       for (number, records) in outside.sorted(by: { $0.key < $1.key }) {
         guard let found = try verify(records, in: number) else {
-          isGone = true
+          moved.formUnion(records.map(\.key))
           continue
         }
         damaged += found
       }
     } catch { throw .failed(error) }
-    if isGone || !damaged.isEmpty { throw .damaged(damaged) }
+    if !damaged.isEmpty { throw .damaged(damaged) }
+    if !moved.isEmpty { throw .moved(moved) }
   }
 
   /// Those of the records that are not intact; nil if the segment has gone: a log may have been succeeded by another, and

@@ -37,6 +37,8 @@ final class Merge {
     case failed(StoreError)
     /// These records are not what was written; or, if there are none, more is known now than at first.
     case damaged([DamagedRecord])
+    /// What records of these keys were dropped for is not where it was any more.
+    case moved(Set<Fingerprint>)
     /// More than one segment can have.
     case tooMuch
   }
@@ -55,23 +57,42 @@ final class Merge {
   /// Records that are judged with the lock held once.
   static let batch = 256
 
-  /// The keys in `evictions` are left out, but for those that were used since.
+  /// The keys in `evictions` are left out, but for those that were used since; of `restless` keys everything is kept.
   init(
-    _ compactor: Compactor, _ ids: [SegmentID], evicting evictions: Evictions
+    _ compactor: Compactor, _ ids: [SegmentID], evicting evictions: Evictions,
+    restless: Set<Fingerprint>
   ) throws(StoreError) {
     self.compactor = compactor
-    let now = compactor.engine.host.wallClock()
-    (victims, view) = try compactor.engine.withFreshCatalog { catalog throws(StoreError) in
-      var (victims, view) = try Self.begin(ids, catalog, now: now)
-      view.evicted = evictions.keys.filter { catalog.isUnused($0.key, since: $0.value) }
-      return (victims, view)
+    func begin(_ ids: [SegmentID]) throws(StoreError) -> ([Victim], Catalog.MergeView) {
+      let now = compactor.engine.host.wallClock()
+      return try compactor.engine.withFreshCatalog { catalog throws(StoreError) in
+        var (victims, view) = try Self.begin(ids, catalog, now: now)
+        view.evicted = evictions.keys.filter { catalog.isUnused($0.key, since: $0.value) }
+        view.restless = restless
+        return (victims, view)
+      }
     }
-    // Those that listed others once must not go before the others are gone for good.
-    if victims.contains(where: { !$0.source.header.replaced.isEmpty }) {
-      try compactor.clearAway()
-      let directory = compactor.engine.directory
-      try StoreError.wrapping { () throws(FileError) in try directory.sync() }
+    (victims, view) = try begin(ids)
+    let held = try Self.held(among: victims, compactor)
+    if !held.isEmpty { (victims, view) = try begin(ids.filter { !held.contains($0) }) }
+  }
+
+  /// Those that must not go yet: what they list as replaced would be in force again. Clears that away before.
+  private static func held(
+    among victims: [Victim], _ compactor: Compactor
+  ) throws(StoreError) -> Set<SegmentID> {
+    guard victims.contains(where: { !$0.source.header.replaced.isEmpty }) else { return [] }
+    try compactor.clearAway()
+    let directory = compactor.engine.directory
+    let names = try StoreError.wrapping { () throws(FileError) in
+      try directory.sync()
+      return try directory.list(limit: Catalog.nameLimit)
     }
+    // A living writer may have its full log still, or be sealing it.
+    let present = Set(names.compactMap { SegmentName($0) }.map(\.id))
+    return Set(
+      victims.map(\.source).filter { $0.header.replaced.contains(where: present.contains) }
+        .map(\.id))
   }
 
   private static func begin(
