@@ -31,7 +31,7 @@ public struct StoreOptions: Sendable {
   /// Bytes of the longest payload that is saved or read; 1 GiB, at most 2 GiB − 1. Beyond, a save and a
   /// lookup throw ``StoreError/payloadTooLong(bytes:limit:)``.
   public var payloadLimit: Int = 1 << 30
-  /// Bytes after which a segment is sealed, 64 MiB; never more than a sixteenth of the budget, never
+  /// Bytes after which a segment is sealed, or, where nearly all of it is superseded, goes; 64 MiB; never more than a sixteenth of the budget, never
   /// less than 64 KiB.
   public var segmentLimit: UInt64 = 64 << 20
   /// Bytes of the payloads that may wait to be written with ``Durability/background``; 64 MiB. A save
