@@ -31,8 +31,8 @@ public struct StoreOptions: Sendable {
   /// Bytes of the longest payload that is saved or read; 1 GiB, at most 2 GiB − 1. Beyond, a save and a
   /// lookup throw ``StoreError/payloadTooLong(bytes:limit:)``.
   public var payloadLimit: Int = 1 << 30
-  /// Bytes after which a segment is sealed, or, where nearly all of it is superseded, goes; 64 MiB; never more than a sixteenth of the budget, never
-  /// less than 64 KiB.
+  /// Bytes after which a segment is sealed, or goes if nearly all of it is superseded; 64 MiB. Never more than a
+  /// sixteenth of the budget, never less than 64 KiB.
   public var segmentLimit: UInt64 = 64 << 20
   /// Bytes of the payloads that may wait to be written with ``Durability/background``; 64 MiB. A save
   /// beyond waits for the disk; a single payload that is larger is written and synced before its save
