@@ -93,6 +93,7 @@ import WarmStart
   @Test func whatIsLeftIsOnStableStorageWhenTheFullLogGoes() throws {
     let store = try open()
     let early = Notes<Int>()
+    defer { files.failUnlinks(nil) }
     files.failUnlinks { [files, early] name in
       if name.hasSuffix(".log") { early.add(files.unsyncedFiles) }
       return nil
@@ -326,6 +327,7 @@ import WarmStart
     let store = try open()
     let isArmed = Flag()
     nonisolated(unsafe) let bench = bench
+    defer { files.failUnlinks(nil) }
     files.failUnlinks { [files] name in
       guard name.hasSuffix(".log"), isArmed.lower() else { return nil }
       // Before it goes somebody compacts.
