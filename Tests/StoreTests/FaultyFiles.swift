@@ -40,12 +40,15 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var begun: [Range<UInt64>] = []
   private var writeOutFault: SyncFault?
   private var directorySyncFault: SyncFault?
+  private var hides: (@Sendable (Int, String) -> Bool)?
 
   func failWrites(_ fault: WriteFault?) { lock.withLock { writeFault = fault } }
   func failWritesInTheMiddle(_ fault: PartFault?) { lock.withLock { partFault = fault } }
   /// Makes every directory tell this time, in nanoseconds, whatever changes in it; nil for the true one.
   func setDirectoryTime(_ time: Int64?) { lock.withLock { directoryTime = time } }
   func failSyncs(_ fault: SyncFault?) { lock.withLock { syncFault = fault } }
+  /// Which listings, counted from 1, leave out a name, as they may what is renamed meanwhile.
+  func hide(_ hides: (@Sendable (Int, String) -> Bool)?) { lock.withLock { self.hides = hides } }
   /// Of directories.
   func failDirectorySyncs(_ fault: SyncFault?) { lock.withLock { directorySyncFault = fault } }
   /// When the system is told to begin to write out.
@@ -95,7 +98,14 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
 
   fileprivate var toldDirectoryTime: Int64? { lock.withLock { directoryTime } }
 
-  fileprivate func willList() { lock.withLock { lists += 1 } }
+  /// Gives which names the listing leaves out.
+  fileprivate func willList() -> (String) -> Bool {
+    lock.withLock {
+      lists += 1
+      let (number, hides) = (lists, self.hides)
+      return { name in hides?(number, name) ?? false }
+    }
+  }
 
   fileprivate func willWriteOut(
     _ range: Range<UInt64>, of file: FaultyFile
@@ -162,8 +172,8 @@ private final class FaultyDirectory: Directory {
 
   var path: String { directory.path }
   func list(limit: Int) throws(FileError) -> [String] {
-    faults.willList()
-    return try directory.list(limit: limit)
+    let isHidden = faults.willList()
+    return try directory.list(limit: limit).filter { !isHidden($0) }
   }
   func modificationTime() throws(FileError) -> Int64 {
     let time = try directory.modificationTime()

@@ -16,9 +16,7 @@ import WarmStart
   private func open(
     _ durability: Durability = .buffered, _ change: (inout StoreOptions) -> Void = { _ in }
   ) throws -> WarmStartStore {
-    try bench.open(host: bench.host(files)) {
-      $0.durability = durability
-      $0.segmentLimit = 64 << 10
+    try bench.openSmall(files, durability) {
       $0.sealedAsideFrom = 0
       change(&$0)
     }

@@ -84,11 +84,13 @@ final class Merge {
     guard victims.contains(where: { !$0.source.header.replaced.isEmpty }) else { return [] }
     try compactor.clearAway()
     let directory = compactor.engine.directory
+    // A living writer may have its full log still, or be sealing it. A listing may leave out what is renamed meanwhile, under
+    // both its names; a segment is renamed once.
     let names = try StoreError.wrapping { () throws(FileError) in
       try directory.sync()
       return try directory.list(limit: Catalog.nameLimit)
+        + directory.list(limit: Catalog.nameLimit)
     }
-    // A living writer may have its full log still, or be sealing it.
     let present = Set(names.compactMap { SegmentName($0) }.map(\.id))
     return Set(
       victims.map(\.source).filter { $0.header.replaced.contains(where: present.contains) }
