@@ -288,11 +288,3 @@ import WarmStart
     try store.close()
   }
 }
-
-/// Is raised once, for ever.
-private final class Flag: Sendable {
-  private let state = Atomic(false)
-
-  var isUp: Bool { state.load(ordering: .acquiring) }
-  func raise() { state.store(true, ordering: .releasing) }
-}

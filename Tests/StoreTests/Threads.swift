@@ -1,6 +1,7 @@
 // Many threads at once, and what they tell.
 
 import Foundation
+import Synchronization
 import WarmStart
 
 /// Runs `body` on as many threads at once, with the number of each; returns when all have ended.
@@ -24,4 +25,17 @@ final class Notes<Element: Sendable>: @unchecked Sendable {
   func add(_ element: Element) { lock.withLock { notes.append(element) } }
   var all: [Element] { lock.withLock { notes } }
   func removeAll() { lock.withLock { notes = [] } }
+}
+
+/// Up or not, whichever thread asks.
+final class Flag: Sendable {
+  private let state: Atomic<Bool>
+
+  init(isUp: Bool = false) { state = Atomic(isUp) }
+
+  var isUp: Bool { state.load(ordering: .acquiring) }
+  func raise() { state.store(true, ordering: .releasing) }
+  /// Gives whether it was up.
+  @discardableResult
+  func lower() -> Bool { state.exchange(false, ordering: .acquiringAndReleasing) }
 }
