@@ -76,6 +76,7 @@ extension Simulator {
     options.leastSegmentLimit = circumstances.segmentLimit
     options.segmentLimit = circumstances.segmentLimit
     options.sealedAsideFrom = dice.once(in: 3) ? nil : 0
+    options.packedByTwoFrom = dice.once(in: 2) ? nil : 1
     options.openFiles = circumstances.openFiles
     options.backgroundMemory = circumstances.backgroundMemory
     options.footerBlocksReadWhole = circumstances.footerBlocksReadWhole

@@ -41,6 +41,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var writeOutFault: SyncFault?
   private var directorySyncFault: SyncFault?
   private var hides: (@Sendable (Int, String) -> Bool)?
+  private var listFault: SyncFault?
 
   func failWrites(_ fault: WriteFault?) { lock.withLock { writeFault = fault } }
   func failWritesInTheMiddle(_ fault: PartFault?) { lock.withLock { partFault = fault } }
@@ -49,6 +50,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   func failSyncs(_ fault: SyncFault?) { lock.withLock { syncFault = fault } }
   /// Which listings, counted from 1, leave out a name, as they may what is renamed meanwhile.
   func hide(_ hides: (@Sendable (Int, String) -> Bool)?) { lock.withLock { self.hides = hides } }
+  func failLists(_ fault: SyncFault?) { lock.withLock { listFault = fault } }
   /// Of directories.
   func failDirectorySyncs(_ fault: SyncFault?) { lock.withLock { directorySyncFault = fault } }
   /// When the system is told to begin to write out.
@@ -99,12 +101,13 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   fileprivate var toldDirectoryTime: Int64? { lock.withLock { directoryTime } }
 
   /// Gives which names the listing leaves out.
-  fileprivate func willList() -> (String) -> Bool {
-    lock.withLock {
+  fileprivate func willList(_ path: String) throws(FileError) -> (String) -> Bool {
+    let (number, hides, fault) = lock.withLock {
       lists += 1
-      let (number, hides) = (lists, self.hides)
-      return { name in hides?(number, name) ?? false }
+      return (lists, self.hides, listFault)
     }
+    if let error = fault?() { throw FileError(.list, path: path, errno: error) }
+    return { name in hides?(number, name) ?? false }
   }
 
   fileprivate func willWriteOut(
@@ -172,7 +175,7 @@ private final class FaultyDirectory: Directory {
 
   var path: String { directory.path }
   func list(limit: Int) throws(FileError) -> [String] {
-    let isHidden = faults.willList()
+    let isHidden = try faults.willList(path)
     return try directory.list(limit: limit).filter { !isHidden($0) }
   }
   func modificationTime() throws(FileError) -> Int64 {

@@ -168,7 +168,7 @@ import WarmStart
     let wrong = Notes<Int>()
     onThreads(3) { [store, wrong] thread in
       for number in 0..<100 {
-        try? store.save(
+        _ = try? store.save(
           noise(number, count: 2000), for: key(thread), objective: -Double(number),
           iteration: UInt64(number))
         let found = try? store.lookup(key(thread))

@@ -21,19 +21,18 @@ extension Engine {
     _ batch: [PendingRecord<some PayloadBytes>], durability: Durability
   ) throws(StoreError) {
     for index in batch.indices { try batch[index].check(by: self) }
-    var next = 0
-    while next < batch.count {
+    var rest = batch.indices
+    while !rest.isEmpty {
+      // A frame goes into one segment, and so has the limits of one.
+      var (count, bytes) = (0, 0)
+      while count < min(rest.count, Self.batchRecords), bytes < Self.batchBytes {
+        bytes += batch[rest.lowerBound + count].payload.count
+        count += 1
+      }
+      let range = rest.prefix(count)
+      rest = rest.dropFirst(count)
       try withFrame { frame throws(StoreError) in
-        // A frame goes into one segment, and so has the limits of one.
-        while next < batch.count, frame.recordCount < Self.batchRecords,
-          frame.length < Self.batchBytes
-        {
-          if batch.count - next > Self.batchAhead {
-            batch[next + Self.batchAhead].prefetch(by: self)
-          }
-          try batch[next].add(to: frame, by: self)
-          next += 1
-        }
+        try pack(batch, range, into: frame)
         try write(frame, durability: durability)
       }
     }
@@ -44,14 +43,8 @@ extension Engine {
   func removalIfExpired(_ draft: Draft) throws(StoreError) -> Draft? {
     guard draft.kind.isEntry, options.timeToLive > 0 else { return nil }
     let newest = try stateLock.withLock { () throws(StoreError) -> UInt64? in
-      do throws(StoreError) { try catalog.bringInByItself(draft.key) } catch {
-        // A fit goes on saving where the disk refuses to tell what is there.
-        options.logger?.error("not known whether a key is expired: \(error)")
-        return nil
-      }
-      // What could not be read a moment ago kept every key alive.
-      let isInDoubt = catalog.skippedBecause != nil
-      guard isInDoubt || isExpired(draft.key), !catalog.index.places(of: draft.key).isEmpty
+      guard mayBeExpired(draft.key, at: host.wallClock()),
+        !catalog.index.places(of: draft.key).isEmpty
       else { return nil }
       // Others may have used it meanwhile.
       try catalog.refresh()
@@ -63,12 +56,21 @@ extension Engine {
     }
   }
 
+  /// Whether a key is expired, or that cannot be told. With the state lock.
+  func mayBeExpired(_ key: Fingerprint, at now: UInt64) -> Bool {
+    do throws(StoreError) { try catalog.bringInByItself(key) } catch {
+      // A fit goes on saving where the disk refuses to tell what is there.
+      options.logger?.error("not known whether a key is expired: \(error)")
+      return false
+    }
+    // What could not be read a moment ago kept every key alive.
+    return catalog.skippedBecause != nil || catalog.isExpired(key, at: now)
+  }
+
   /// Nanoseconds that stamps may be ahead of the clock because many were given out at once.
   private static let skew: UInt64 = 1_000_000
   private static let batchRecords = 4096
   private static let batchBytes = 4 << 20
-  /// So many records take longer than memory does to answer.
-  private static let batchAhead = 4
 
   /// Throws if a record is over a limit, or nothing may be written.
   package func check(_ draft: Draft, payload: Int) throws(StoreError) {

@@ -28,6 +28,8 @@ package struct EngineOptions: Sendable {
   package var segmentLimit: UInt64
   /// Bytes from which on a full segment is sealed by a thread of its own.
   package var sealedAsideFrom: UInt64 = 4 << 20
+  /// Bytes of payloads from which on two threads pack a batch: to wake one takes as long as LZ4 takes for 20 KiB.
+  package var packedByTwoFrom = 48 << 10
   /// Nanoseconds after its last use that a key lives; 0 is for ever.
   package var timeToLive: UInt64
   /// Bytes that the segments take which nobody writes; beyond, keys are evicted. `.max` for no limit.

@@ -111,6 +111,33 @@ final class Frame {
     length = end
   }
 
+  /// Where some of its records are: their numbers, and their bytes.
+  struct Extent {
+    let records: Range<Int>
+    let bytes: Range<Int>
+  }
+
+  /// Adds all that was put together in another, in groups of which the last one is there first.
+  func add(_ other: Frame, lastFirst groups: [Extent]) {
+    let room = length + other.length
+    if room > memory.count { grow(to: room) }
+    records.reserveCapacity(records.count + other.records.count)
+    for group in groups.reversed() {
+      memory.baseAddress!.advanced(by: length).copyMemory(
+        from: other.memory.baseAddress!.advanced(by: group.bytes.lowerBound),
+        byteCount: group.bytes.count)
+      for index in group.records {
+        records.append(other.records[index])
+        records[records.count - 1].offset += UInt64(length)
+        records[records.count - 1].offset -= UInt64(group.bytes.lowerBound)
+      }
+      length += group.bytes.count
+    }
+    textLength += other.textLength
+    holdsRemoval = holdsRemoval || other.holdsRemoval
+    removedThrough = max(removedThrough, other.removedThrough)
+  }
+
   /// Gives every record its place and its stamp, from `stamp` on, and writes the headers.
   func finish(
     in segment: SegmentHeader, at offset: UInt64, number first: Int, stamp: UInt64,

@@ -33,9 +33,14 @@ package struct PendingRecord<Payload: PayloadBytes> {
   /// Has the processor fetch where the index will look for its key.
   func prefetch(by engine: Engine) { engine.catalog.index.prefetch(draft.key.tableHash) }
 
+  /// Whether its key may be expired, as far as is known. With the state lock.
+  func mayBeExpired(by engine: Engine, at now: UInt64) -> Bool {
+    draft.kind.isEntry && engine.mayBeExpired(draft.key, at: now)
+  }
+
   /// Adds it, behind the removal of what is expired of its key.
-  func add(to frame: Frame, by engine: Engine) throws(StoreError) {
-    if let expired = try engine.removalIfExpired(draft) {
+  func add(to frame: Frame, by engine: Engine, mayBeExpired: Bool) throws(StoreError) {
+    if mayBeExpired, let expired = try engine.removalIfExpired(draft) {
       frame.add(expired, payload: UnsafeRawBufferPointer(start: nil, count: 0))
     }
     payload.withBytes { frame.add(draft, payload: $0) }

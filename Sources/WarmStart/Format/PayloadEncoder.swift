@@ -40,7 +40,7 @@ package final class PayloadEncoder {
   }
 
   // To wake a thread takes some 50 us, as long as LZ4 takes for 20 KiB.
-  private static let lengthForTwo = 128 << 10
+  static let lengthForTwo = 128 << 10
   // So many have enough blocks for each of two threads; of fewer each block is halved.
   private static let blocksForTwo = 4
 

@@ -49,6 +49,8 @@ public struct StoreOptions: Sendable {
   package var footerBlocksReadWhole: Int?
   /// See ``EngineOptions/sealedAsideFrom``.
   package var sealedAsideFrom: UInt64?
+  /// See ``EngineOptions/packedByTwoFrom``.
+  package var packedByTwoFrom: Int?
   /// Bytes of the smallest ``segmentLimit`` that counts.
   package var leastSegmentLimit: UInt64 = 64 << 10
   /// When segments are merged.
@@ -78,6 +80,7 @@ public struct StoreOptions: Sendable {
     options.cacheBytes = max(cacheMemory, 0)
     options.footerBlocksReadWhole = footerBlocksReadWhole ?? options.footerBlocksReadWhole
     options.sealedAsideFrom = sealedAsideFrom ?? options.sealedAsideFrom
+    options.packedByTwoFrom = packedByTwoFrom ?? options.packedByTwoFrom
     options.upkeep = compactsByItself ? upkeepPolicy : nil
     options.compactionFlaw = compactionFlaw
     options.onEviction = onEviction

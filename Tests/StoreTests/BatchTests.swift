@@ -1,0 +1,152 @@
+// Batches so large that two threads pack them.
+
+import Glibc
+import Synchronization
+import TestSupport
+import Testing
+import WarmStart
+
+@Suite struct BatchTests {
+  private let bench = Bench()
+
+  /// Entries of many keys, some of them again and again, with payloads that are short and long, and shrink or do not.
+  private static func entries(_ count: Int) -> [NewEntry] {
+    (0..<count).map { number in
+      let length = [0, 9, 256, 700, 3000, 40][number % 6]
+      let bytes =
+        number % 5 == 0 ? noise(number, count: length) : payload(number, count: max(length, 8))
+      return NewEntry(
+        bytes, for: key(number % 4 == 0 ? number % 28 : 1000 + number),
+        kind: number % 11 == 0 ? .final : .checkpoint, objective: Double(number % 3),
+        iteration: UInt64(number), label: number % 2 == 0 ? "label \(number)" : nil,
+        run: RunID("run \(number % 17)"))
+    }
+  }
+
+  @Test(arguments: [1, nil] as [Int?], Witness.allCases)
+  func aBatchIsFoundAsItWasGiven(_ packedByTwoFrom: Int?, _ way: Witness) throws {
+    let batch = Self.entries(900)
+    var store: WarmStartStore? = try bench.open {
+      $0.durability = .buffered
+      $0.packedByTwoFrom = packedByTwoFrom
+    }
+    try store!.save(batch)
+    try bench.witness(way, of: &store)
+    // Of each key the last of the batch is the latest: the order is the one given.
+    for (key, saved) in Dictionary(grouping: batch, by: \.key) {
+      let found = try store!.lookupLatest(key)
+      #expect(found?.payload == saved.last!.payload)
+      #expect(found?.iteration == saved.last!.iteration)
+      #expect(found?.label == saved.last!.label)
+      #expect(found?.runID == saved.last!.run)
+      let final = saved.last { $0.kind == .final }
+      #expect(try store!.lookup(key)?.kind == (final == nil ? .checkpoint : .final))
+      if let final { #expect(try store!.lookup(key)?.payload == final.payload) }
+    }
+    #expect(try store!.engine().verify(.payloads).damage.isEmpty)
+  }
+
+  @Test(arguments: Durability.allCases)
+  func eachOfSeveralThreadsFindsItsBatches(_ durability: Durability) throws {
+    let store = try bench.open {
+      $0.durability = durability
+      $0.packedByTwoFrom = 1
+    }
+    let failures = Notes<any Error>()
+    onThreads(4) { thread in
+      for round in 0..<5 {
+        do {
+          try store.save(
+            (0..<100).map { number in
+              NewEntry(
+                payload(round * 100 + number, count: 500),
+                for: key(thread * 1000 + number), iteration: UInt64(round))
+            })
+        } catch { failures.add(error) }
+      }
+    }
+    #expect(failures.all.isEmpty)
+    for thread in 0..<4 {
+      for number in 0..<100 {
+        let found = try store.lookupLatest(key(thread * 1000 + number))
+        #expect(found?.iteration == 4 && found?.payload == payload(400 + number, count: 500))
+      }
+    }
+    try store.close()
+    #expect(try bench.open().engine().verify(.payloads).damage.isEmpty)
+  }
+
+  @Test func whatIsExpiredDoesNotComeBackWithABatch() throws {
+    let ttl = 30_000.0
+    bench.options.timeToLive = UInt64(ttl)
+    bench.options.packedByTwoFrom = 1
+    var store: WarmStartStore? = try bench.open()
+    // Every third key, so that groups of the next batch begin and end with any.
+    let old = stride(from: 0, to: 300, by: 3)
+    try store!.save(old.map { NewEntry([1], for: key($0), kind: .final, objective: 0) })
+    bench.clock.advance(seconds: ttl + 10)
+    try store!.save((0..<300).map { NewEntry(payload($0), for: key($0), objective: 5) })
+    try bench.witness(.reopened, of: &store)
+    for number in 0..<300 {
+      #expect(try store!.entries(for: key(number)).map(\.payload) == [payload(number)])
+    }
+    #expect(try store!.engine().verify(.payloads).damage.isEmpty)
+  }
+
+  @Test func aBatchOfWhichItCannotBeToldWhatIsExpiredIsNotAcknowledged() throws {
+    let ttl = 30_000.0
+    bench.options.timeToLive = UInt64(ttl)
+    bench.options.packedByTwoFrom = 1
+    let files = FaultyFiles()
+    let store = try bench.open(host: bench.host(files))
+    try store.save((0..<20).map { NewEntry([1], for: key($0)) })
+    bench.clock.advance(seconds: ttl + 10)
+    let batch = (0..<200).map { NewEntry(payload($0), for: key(199 - $0)) }
+    files.failLists { EIO }
+    #expect(throws: StoreError.self) { try store.save(batch) }
+    files.failLists(nil)
+    for number in 0..<200 { #expect(try store.lookupLatest(key(number)) == nil) }
+    try store.save(batch)
+    for number in 0..<200 {
+      #expect(try store.lookupLatest(key(199 - number))?.payload == payload(number))
+    }
+  }
+
+  @Test func withoutThreadsABatchIsPackedByItsCaller() throws {
+    var host = bench.host()
+    host.threads = NoThreads()
+    let store = try bench.open(host: host) { $0.packedByTwoFrom = 1 }
+    try store.save((0..<200).map { NewEntry(payload($0), for: key($0 % 100)) })
+    for number in 0..<100 {
+      #expect(try store.lookupLatest(key(number))?.payload == payload(100 + number))
+    }
+  }
+
+  /// Threads of the operating system that are counted.
+  private final class CountedThreads: Threads {
+    let started = Atomic(0)
+
+    func makeLock() -> any Lock { POSIXThreads().makeLock() }
+    func start(
+      _ body: @escaping @Sendable () -> Void
+    ) throws(ThreadError) -> any RunningThread {
+      started.add(1, ordering: .relaxed)
+      return try POSIXThreads().start(body)
+    }
+  }
+
+  /// To wake a thread takes as long as to pack some 20 KiB. On a payload of 128 KiB two work anyway, but only on one at
+  /// a time.
+  @Test(arguments: [
+    (1, 40 << 10, 0), (10, 4 << 10, 0), (100, 480, 0), (100, 500, 1), (3, 20 << 10, 1),
+  ])
+  func aSecondThreadTakesPartWhereItIsWorthIt(_ count: Int, _ length: Int, _ threads: Int) throws {
+    let counted = CountedThreads()
+    var host = bench.host()
+    host.threads = counted
+    let store = try bench.open(host: host)
+    try store.save((0..<count).map { NewEntry(payload($0, count: length), for: key($0)) })
+    #expect(counted.started.load(ordering: .relaxed) == threads)
+    try store.close()
+  }
+}
