@@ -58,17 +58,20 @@ extension Engine {
 private struct RecordGroups {
   // Where groups begin, and where the last one ends.
   private var bounds: [Int]
-  /// Whether there is more to do than it takes to wake a thread, and no payload so long that two work on it anyway.
+  /// Whether there is more to do than it takes to wake a thread, and not mostly payloads so long that two work on each
+  /// anyway.
   let areWorthTwo: Bool
 
   // Some 40 us of work: the longest that one thread waits for the other at the end.
   private static let records = 32
   // What is worth two threads is six groups at least, or else has short payloads.
   private static let leastGroups = 6
+  // What a record costs beside its payload, in bytes of a payload.
+  private static let recordCost = 128
 
   init(_ range: Range<Int>, _ worthTwo: Int, _ payloadLength: (Int) -> Int) {
     let longestGroup = worthTwo / Self.leastGroups
-    var (start, bytes, total, longest) = (range.lowerBound, 0, 0, 0)
+    var (start, bytes, total, long) = (range.lowerBound, 0, 0, 0)
     bounds = [start]
     for index in range {
       if index - start == Self.records || index > start && bytes >= longestGroup {
@@ -76,13 +79,13 @@ private struct RecordGroups {
         bounds.append(start)
       }
       let length = payloadLength(index)
-      bytes += length
-      total += length
-      longest = max(longest, length)
+      bytes += length + Self.recordCost
+      total += length + Self.recordCost
+      if length >= PayloadEncoder.lengthForTwo { long += length }
     }
     bounds.append(range.upperBound)
     areWorthTwo =
-      bounds.count > 2 && total >= worthTwo && longest < PayloadEncoder.lengthForTwo
+      bounds.count > 2 && total >= worthTwo && long <= total / 2
   }
 
   var count: Int { bounds.count - 1 }

@@ -23,16 +23,18 @@ extension Engine {
     for index in batch.indices { try batch[index].check(by: self) }
     var rest = batch.indices
     while !rest.isEmpty {
-      // A frame goes into one segment, and so has the limits of one.
-      var (count, bytes) = (0, 0)
-      while count < min(rest.count, Self.batchRecords), bytes < Self.batchBytes {
-        bytes += batch[rest.lowerBound + count].payload.count
-        count += 1
-      }
-      let range = rest.prefix(count)
-      rest = rest.dropFirst(count)
       try withFrame { frame throws(StoreError) in
-        try pack(batch, range, into: frame)
+        // A frame goes into one segment, and so has the limits of one.
+        while !rest.isEmpty, frame.recordCount < Self.batchRecords, frame.length < Self.batchBytes {
+          var (end, bytes) = (rest.lowerBound, 0)
+          let last = min(rest.upperBound, end + Self.batchRecords - frame.recordCount)
+          while end < last, bytes < Self.bytesAtOnce {
+            bytes += batch[end].payload.count
+            end += 1
+          }
+          try pack(batch, rest.lowerBound..<end, into: frame)
+          rest = end..<rest.upperBound
+        }
         try write(frame, durability: durability)
       }
     }
@@ -43,6 +45,11 @@ extension Engine {
   func removalIfExpired(_ draft: Draft) throws(StoreError) -> Draft? {
     guard draft.kind.isEntry, options.timeToLive > 0 else { return nil }
     let newest = try stateLock.withLock { () throws(StoreError) -> UInt64? in
+      do throws(StoreError) { try catalog.bringInByItself(draft.key) } catch {
+        // A fit goes on saving where the disk refuses to tell what is there.
+        options.logger?.error("not known whether a key is expired: \(error)")
+        return nil
+      }
       guard mayBeExpired(draft.key, at: host.wallClock()),
         !catalog.index.places(of: draft.key).isEmpty
       else { return nil }
@@ -56,21 +63,18 @@ extension Engine {
     }
   }
 
-  /// Whether a key is expired, or that cannot be told. With the state lock.
+  /// Whether a key is expired, or that cannot be told without asking the disk. With the state lock.
   func mayBeExpired(_ key: Fingerprint, at now: UInt64) -> Bool {
-    do throws(StoreError) { try catalog.bringInByItself(key) } catch {
-      // A fit goes on saving where the disk refuses to tell what is there.
-      options.logger?.error("not known whether a key is expired: \(error)")
-      return false
-    }
     // What could not be read a moment ago kept every key alive.
-    return catalog.skippedBecause != nil || catalog.isExpired(key, at: now)
+    !catalog.knowsAll(of: key) || catalog.skippedBecause != nil || catalog.isExpired(key, at: now)
   }
 
   /// Nanoseconds that stamps may be ahead of the clock because many were given out at once.
   private static let skew: UInt64 = 1_000_000
   private static let batchRecords = 4096
   private static let batchBytes = 4 << 20
+  /// Bytes of payloads that are packed before it is seen how far they shrink.
+  private static let bytesAtOnce = 256 << 10
 
   /// Throws if a record is over a limit, or nothing may be written.
   package func check(_ draft: Draft, payload: Int) throws(StoreError) {

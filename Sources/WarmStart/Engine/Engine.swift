@@ -35,7 +35,7 @@ package final class Engine: @unchecked Sendable {
   let pendingFlushes = Atomic(0)
 
   let commitQueue: CommitQueue
-  /// Compresses a half of long payloads.
+  /// Compresses a half of long payloads, and packs a part of large batches.
   let assistant: Assistant
   /// What merges segments without being asked; nil if nothing does. Set once, when the store is opened.
   private(set) var upkeep: Upkeep?

@@ -1,7 +1,7 @@
 // A record of a batch that is to be written, and the bytes that are saved with it.
 
 /// Bytes to be saved, whoever owns them.
-package protocol PayloadBytes {
+package protocol PayloadBytes: SendableMetatype {
   var count: Int { get }
   func withBytes(_ body: (UnsafeRawBufferPointer) -> Void)
 }
@@ -33,7 +33,7 @@ package struct PendingRecord<Payload: PayloadBytes> {
   /// Has the processor fetch where the index will look for its key.
   func prefetch(by engine: Engine) { engine.catalog.index.prefetch(draft.key.tableHash) }
 
-  /// Whether its key may be expired, as far as is known. With the state lock.
+  /// Whether its key may be expired, as far as can be told without the disk. With the state lock.
   func mayBeExpired(by engine: Engine, at now: UInt64) -> Bool {
     draft.kind.isEntry && engine.mayBeExpired(draft.key, at: now)
   }

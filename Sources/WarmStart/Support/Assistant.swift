@@ -71,14 +71,20 @@ package final class Assistant: @unchecked Sendable {
   // MARK: The thread
 
   private func run() {
-    while let job = next() {
-      job()
+    while runNext() {
       lock.withLock {
         isBusy = false
         done = given
         changed.wakeAll()
       }
     }
+  }
+
+  /// What the part had is let go of before anybody hears that it is done: it may be the last to have it.
+  private func runNext() -> Bool {
+    guard let job = next() else { return false }
+    job()
+    return true
   }
 
   private func next() -> (@Sendable () -> Void)? {
