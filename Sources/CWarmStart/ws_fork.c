@@ -13,7 +13,7 @@
 
 // Threads that have a part of a lock, each counted where no other thread writes, as a rule: threads that read together
 // would otherwise wait for one another's line of the cache.
-enum { part_count = 16 };
+enum { part_count = ws_thread_numbers };
 typedef struct {
   _Alignas(64) atomic_uint holders;
 } ws_part;
@@ -147,12 +147,14 @@ void ws_lock_release(ws_lock *lock) {
   must(pthread_mutex_unlock(&lock->mutex), "pthread_mutex_unlock");
 }
 
-static ws_part *part_of_this_thread(ws_part *parts) {
+unsigned ws_thread_number(void) {
   static atomic_uint threads;
   static _Thread_local unsigned number;
-  if (!number) number = atomic_fetch_add(&threads, 1) % part_count + 1;
-  return parts + number - 1;
+  if (!number) number = atomic_fetch_add(&threads, 1) % ws_thread_numbers + 1;
+  return number - 1;
 }
+
+static ws_part *part_of_this_thread(ws_part *parts) { return parts + ws_thread_number(); }
 
 void ws_lock_share(ws_lock *lock) {
   if (!atomic_load_explicit(&lock->parts, memory_order_relaxed)) {

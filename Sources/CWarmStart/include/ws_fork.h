@@ -35,6 +35,10 @@ void ws_condition_destroy(ws_condition *);
 void ws_condition_wait(ws_condition *, ws_lock *);
 void ws_condition_wake_all(ws_condition *);
 
+// The number of the calling thread, of so many, given out in turn: for what few threads should share.
+enum { ws_thread_numbers = 16 };
+unsigned ws_thread_number(void);
+
 // Counts the forks between the first process of this line and the calling one.
 uint32_t ws_fork_generation(void);
 

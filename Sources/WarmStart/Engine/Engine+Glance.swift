@@ -23,8 +23,8 @@ extension Engine {
     defer { stateLock.releaseShared() }
     guard catalog.isUpToDate(look), catalog.knowsAll(of: key) else { return .unclear }
     recordCache.prefetchRecord(hash)
-    guard let row = catalog.index.row(ofKnown: key, hash: hash) else { return .unclear }
-    let use = catalog.index.lastUse(row: row)
+    guard let row = index.row(ofKnown: key, hash: hash) else { return .unclear }
+    let use = index.lastUse(row: row)
     guard !catalog.isExpired(use, at: look.wall), let place = place(question, row: row),
       !countsAsUse || noteUseAtAGlance(key, row, use, at: look.wall)
     else { return .unclear }

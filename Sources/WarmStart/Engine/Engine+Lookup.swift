@@ -25,7 +25,7 @@ extension Engine {
   ) throws(StoreError) -> Answer? {
     let hash = key.tableHash
     // While the system is asked.
-    catalog.index.prefetch(hash)
+    index.prefetch(hash)
     recordCache.prefetch(hash)
     // Before the lock, so that mostly no thread waits for the system call of another. If it fails, the refresh
     // tells why.
@@ -53,7 +53,7 @@ extension Engine {
   /// Of the places that fill a slot of a row of the index the one that answers a question.
   func place(_ question: Question, row: Int) -> SlottedPlace? {
     // Where one entry fills all slots, as mostly, it answers whatever is asked.
-    catalog.index.onlyPlace(row: row) ?? pick(catalog.index.places(row: row), question)
+    index.onlyPlace(row: row) ?? pick(index.places(row: row), question)
   }
 
   /// The same, of the entry that `pick` chooses among those that fill a slot of a row of the index; it is called with

@@ -22,6 +22,8 @@ package final class Engine: @unchecked Sendable {
   let stateLock: any Lock
   // Guarded by stateLock.
   let catalog: Catalog
+  /// The catalog's.
+  let index: Index
   @exclusivity(unchecked) var pendingMarks: [Fingerprint: UInt64] = [:] {
     didSet { hasPendingMarks.store(!pendingMarks.isEmpty, ordering: .relaxed) }
   }
@@ -79,6 +81,7 @@ package final class Engine: @unchecked Sendable {
         : try host.files.openDirectory(path)
     } catch { throw .file(error) }
     catalog = Catalog(directory: directory, host: host, options: options, isReadOnly: isReadOnly)
+    index = catalog.index
     try catalog.load(strict: access != .verifying)
     if access != .createIfMissing, catalog.segments.isEmpty, try holdsOnlyForeignFiles() {
       throw .notAStore(path: path)

@@ -62,10 +62,12 @@ final class Descriptor: Sendable {
 final class POSIXDirectory: Directory {
   let path: String
   private let descriptor: Descriptor
+  private let looks: ThreadDescriptors
 
   init(_ descriptor: Descriptor, path: String) {
     self.descriptor = descriptor
     self.path = path
+    looks = ThreadDescriptors(descriptor)
   }
 
   func list(limit: Int) throws(FileError) -> [String] {
@@ -88,7 +90,7 @@ final class POSIXDirectory: Directory {
   }
 
   func modificationTime() throws(FileError) -> Int64 {
-    try descriptor.status(path).modified_nanoseconds
+    try Descriptor.status(of: looks.number, path).modified_nanoseconds
   }
 
   func open(_ name: String) throws(FileError) -> any File { try open(name, O_RDONLY) }
@@ -197,7 +199,9 @@ final class POSIXDirectory: Directory {
 }
 
 extension Descriptor {
-  func status(_ path: String) throws(FileError) -> ws_status {
+  func status(_ path: String) throws(FileError) -> ws_status { try Self.status(of: number, path) }
+
+  static func status(of number: Int32, _ path: String) throws(FileError) -> ws_status {
     var status = ws_status()
     let result = ws_status_of(number, &status)
     guard result == 0 else { throw FileError(.status, path: path, errno: -result) }
