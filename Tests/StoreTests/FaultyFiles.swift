@@ -42,6 +42,7 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   private var directorySyncFault: SyncFault?
   private var hides: (@Sendable (Int, String) -> Bool)?
   private var listFault: SyncFault?
+  private var beforeOpening: (@Sendable (String) -> Void)?
 
   func failWrites(_ fault: WriteFault?) { lock.withLock { writeFault = fault } }
   func failWritesInTheMiddle(_ fault: PartFault?) { lock.withLock { partFault = fault } }
@@ -50,6 +51,10 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
   func failSyncs(_ fault: SyncFault?) { lock.withLock { syncFault = fault } }
   /// Which listings, counted from 1, leave out a name, as they may what is renamed meanwhile.
   func hide(_ hides: (@Sendable (Int, String) -> Bool)?) { lock.withLock { self.hides = hides } }
+  /// Calls this before a file of a name is opened for reading.
+  func beforeOpening(_ body: (@Sendable (String) -> Void)?) {
+    lock.withLock { beforeOpening = body }
+  }
   func failLists(_ fault: SyncFault?) { lock.withLock { listFault = fault } }
   /// Of directories.
   func failDirectorySyncs(_ fault: SyncFault?) { lock.withLock { directorySyncFault = fault } }
@@ -142,7 +147,13 @@ final class FaultyFiles: FileSystem, @unchecked Sendable {
     if let error = fault?() { throw FileError(.sync, path: path, errno: error) }
   }
 
-  fileprivate func willOpen() { lock.withLock { opens += 1 } }
+  fileprivate func willOpen(_ name: String) {
+    let before = lock.withLock {
+      opens += 1
+      return beforeOpening
+    }
+    before?(name)
+  }
 
   fileprivate func willRename(_ name: String, in path: String) throws(FileError) {
     let fault = lock.withLock { renameFault }
@@ -183,7 +194,7 @@ private final class FaultyDirectory: Directory {
     return faults.toldDirectoryTime ?? time
   }
   func open(_ name: String) throws(FileError) -> any File {
-    faults.willOpen()
+    faults.willOpen(name)
     return FaultyFile(try directory.open(name), faults)
   }
   func create(_ name: String, permissions: Permissions) throws(FileError) -> any File {

@@ -51,6 +51,41 @@ import WarmStart
     #expect(try bench.open(.readOnly).lookup(key(1)) == nil)
   }
 
+  /// Of logs that others write, more than files may be open, one goes while a merge is about to open it.
+  @Test func aLogThatGoesWhileAMergeOpensItIsNoReasonToFail() throws {
+    let writers = try (0..<4).map { _ in try bench.openSmall(FaultyFiles()) }
+    for (number, writer) in writers.enumerated() {
+      for round in 0..<20 { try save(writer, round, for: number) }
+    }
+    // Two that may be merged, and whoever merges them.
+    let compactor = try open { $0.openFiles = 2 }
+    for round in 0..<60 { try compactor.save(noise(round, count: 2000), for: key(100 + round)) }
+    for round in 0..<60 {
+      try compactor.save(noise(round, count: 2000), for: key(100 + round % 30))
+    }
+    let gone = Notes<String>()
+    files.beforeOpening { [gone] name in
+      guard name.hasSuffix(".log"), gone.all.count < 2 else { return }
+      gone.add(name)
+      // Its writer fills it, and the next one succeeds it.
+      for (number, writer) in writers.enumerated() {
+        for round in 20..<40 { try? save(writer, round, for: number) }
+      }
+    }
+    defer { files.beforeOpening(nil) }
+    try compactor.compact()
+    #expect(gone.all.count == 2)
+    #expect(!bench.logs.contains(gone.all[0]))
+    for number in 0..<writers.count {
+      #expect(try compactor.lookup(key(number))?.iteration == 39)
+    }
+    for round in 0..<60 {
+      let last = round < 30 ? 30 + round : round
+      #expect(try compactor.lookupLatest(key(100 + round))?.payload == noise(last, count: 2000))
+    }
+    for writer in writers { try writer.close() }
+  }
+
   @Test func aLogThatHasItsNameIsNotTakenBack() throws {
     let store = try open(.synced)
     for number in 0..<20 { try save(store, number) }

@@ -43,37 +43,6 @@ import WarmStart
     #expect(try reopened.statistics.damagedRecords == 0)
   }
 
-  /// The descriptors of this process that are open on a directory itself.
-  private static func descriptors(of directory: String) -> Int {
-    listing("/proc/self/fd").count { name in
-      var buffer = [CChar](repeating: 0, count: 4096)
-      let length = readlink("/proc/self/fd/\(name)", &buffer, 4095)
-      return length > 0 && String(cString: buffer) == directory
-    }
-  }
-
-  @Test func threadsThatLookAtOnceHaveAFewDescriptorsAndGiveThemBack() throws {
-    var writer: WarmStartStore? = try bench.open()
-    var reader: WarmStartStore? = try bench.open(.readOnly)
-    let wrong = Notes<Int>()
-    // A loop, since tests beside this one take numbers of threads as well.
-    for round in 1...3 {
-      try writer!.save(payload(round), for: key(1), iteration: UInt64(round))
-      let (reader, writer) = (reader!, writer!)
-      onThreads(24) { thread in
-        let found = try? (thread % 2 == 0 ? reader : writer).lookupLatest(key(1))
-        if found?.iteration != UInt64(round) { wrong.add(thread) }
-      }
-    }
-    #expect(wrong.all == [])
-    // Two stores, each with one of its own and at most seven more.
-    #expect((3...16).contains(Self.descriptors(of: bench.path)))
-    try writer!.close()
-    try reader!.close()
-    (writer, reader) = (nil, nil)
-    #expect(Self.descriptors(of: bench.path) == 0)
-  }
-
   /// Two threads look at the directory, and the one that looked first gets the store last.
   @Test func aLookThatAnotherOvertookIsNoClockSetBack() throws {
     let files = FaultyFiles()

@@ -1,4 +1,4 @@
-// Locks, conditions and descriptors that are put right in the child of a fork.
+// Locks, conditions and descriptors that are put right in the child of a fork; and numbers for threads.
 //
 // A fork copies one thread and every descriptor, lock and mutex in whatever state it is. The child
 // must neither keep the parent's file locks alive nor wait for threads that it does not have. So

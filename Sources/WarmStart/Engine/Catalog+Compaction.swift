@@ -284,10 +284,11 @@ extension Catalog {
     return filling.values.sorted { ($0.segment, $0.offset) < ($1.segment, $1.offset) }
   }
 
-  /// A segment with its file open, whatever it is called by now.
-  func opened(_ segment: Segment) throws(StoreError) -> OpenSegment {
+  /// A segment with its file open, whatever it is called by now; nil if it has gone, as a log does that another succeeds.
+  func opened(_ segment: Segment) throws(StoreError) -> OpenSegment? {
     try untilPresent { catalog throws(Interruption) in
-      OpenSegment(segment, file: try catalog.file(of: segment))
+      guard catalog.segments[segment.id] === segment else { return nil }
+      return OpenSegment(segment, file: try catalog.file(of: segment))
     }
   }
 

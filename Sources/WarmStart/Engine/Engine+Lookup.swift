@@ -183,7 +183,7 @@ extension Engine {
     case .latest: return places.first { $0.slots.contains(.latest) }
     case .resume(let producer):
       // A final of nobody is nobody's claim.
-      if !producer.isEmpty, let number = catalog.index.knownProducerNumber(producer),
+      if !producer.isEmpty, let number = index.knownProducerNumber(producer),
         let final = places.first(where: {
           $0.slots.contains(.final) && $0.place.producer == number
         })

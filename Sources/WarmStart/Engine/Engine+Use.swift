@@ -21,7 +21,7 @@ extension Engine {
     _ key: Fingerprint, _ row: Int, _ use: Index.Use, at now: UInt64
   ) -> Bool {
     guard !isReadOnly else { return true }
-    guard catalog.index.notesLookups else { return false }
+    guard index.notesLookups else { return false }
     if isMarkDue(use, at: now) {
       if let mark = pendingMarks[key] {
         guard now < mark || now - mark < min(markInterval, Self.markGrain) else { return false }
@@ -29,7 +29,7 @@ extension Engine {
         guard pendingMarks.count >= Self.pendingMarkLimit else { return false }
       }
     }
-    catalog.index.noteLookup(row: row, at: UInt32(clamping: now / 1_000_000_000))
+    index.noteLookup(row: row, at: UInt32(clamping: now / 1_000_000_000))
     return true
   }
 

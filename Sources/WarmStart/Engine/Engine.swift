@@ -22,7 +22,7 @@ package final class Engine: @unchecked Sendable {
   let stateLock: any Lock
   // Guarded by stateLock.
   let catalog: Catalog
-  /// The catalog's.
+  /// The catalog's. By itself, since what is reached through two objects is counted by each who asks it.
   let index: Index
   @exclusivity(unchecked) var pendingMarks: [Fingerprint: UInt64] = [:] {
     didSet { hasPendingMarks.store(!pendingMarks.isEmpty, ordering: .relaxed) }

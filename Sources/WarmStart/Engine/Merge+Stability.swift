@@ -13,7 +13,9 @@ extension Merge {
         guard segment.phase == .log, !numbers.contains(segment.number) else { continue }
         let start = max(segment.syncedBytes, segment.header.recordsStart)
         guard start < segment.tail else { continue }
-        logs.append((try catalog.opened(segment), start..<segment.tail))
+        // What counts of one that has gone is in a log that was not there, of which everything does.
+        guard let log = try catalog.opened(segment) else { continue }
+        logs.append((log, start..<segment.tail))
       }
       keys = catalog.unsyncedRemovals
       catalog.changedSince = []

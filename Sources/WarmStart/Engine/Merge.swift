@@ -103,9 +103,10 @@ final class Merge {
     let closed = Set(catalog.closedSegments.map(\.id))
     var victims: [Victim] = []
     for segment in ids.compactMap({ catalog.segments[$0] }) where closed.contains(segment.id) {
+      guard let source = try catalog.opened(segment) else { continue }
       victims.append(
         Victim(
-          source: try catalog.opened(segment), tail: segment.tail,
+          source: source, tail: segment.tail,
           syncedBytes: segment.syncedBytes, fileBytes: max(segment.fileBytes, segment.tail),
           isDamaged: catalog.damagedSegments.contains(segment.id)))
     }

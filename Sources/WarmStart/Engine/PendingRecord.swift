@@ -31,7 +31,7 @@ package struct PendingRecord<Payload: PayloadBytes> {
   }
 
   /// Has the processor fetch where the index will look for its key.
-  func prefetch(by engine: Engine) { engine.catalog.index.prefetch(draft.key.tableHash) }
+  func prefetch(by engine: Engine) { engine.index.prefetch(draft.key.tableHash) }
 
   /// Whether its key may be expired, as far as can be told without the disk. With the state lock.
   func mayBeExpired(by engine: Engine, at now: UInt64) -> Bool {

@@ -28,7 +28,8 @@ package protocol Directory: AnyObject, Sendable {
   var path: String { get }
   /// The names in it, at most `limit`, in no order.
   func list(limit: Int) throws(FileError) -> [String]
-  /// When an entry was last added, removed or renamed: nanoseconds since 1970. One system call.
+  /// When an entry was last added, removed or renamed: nanoseconds since 1970. One system call,
+  /// but for the first of a thread.
   func modificationTime() throws(FileError) -> Int64
   /// Opens a regular file for reading; anything else is refused with EINVAL.
   func open(_ name: String) throws(FileError) -> any File
