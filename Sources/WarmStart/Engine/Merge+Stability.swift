@@ -12,10 +12,10 @@ extension Merge {
         view.ends[segment.number] = segment.phase == .sealed ? .max : segment.tail
         guard segment.phase == .log, !numbers.contains(segment.number) else { continue }
         let start = max(segment.syncedBytes, segment.header.recordsStart)
-        guard start < segment.tail else { continue }
+        let end = segment.tail
         // What counts of one that has gone is in a log that was not there, of which everything does.
-        guard let log = try catalog.opened(segment) else { continue }
-        logs.append((log, start..<segment.tail))
+        guard start < end, let log = try catalog.opened(segment) else { continue }
+        logs.append((log, start..<end))
       }
       keys = catalog.unsyncedRemovals
       catalog.changedSince = []

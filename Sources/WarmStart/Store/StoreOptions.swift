@@ -43,7 +43,7 @@ public struct StoreOptions: Sendable {
   /// within a while. Payloads share their memory with what lookups gave.
   public var cacheMemory: Int = 8 << 20
   /// Descriptors of segments that are kept open for reading; 64, at least 2. Threads that look something up have up to
-  /// eight more of the directory, where there are enough.
+  /// seven more of the directory, where there are enough.
   public var openFiles: Int = 64
 
   /// See ``EngineOptions/footerBlocksReadWhole``.
