@@ -215,19 +215,6 @@ import WarmStart
     #expect(threads.shares == 40)
   }
 
-  /// Threads of the operating system that are counted.
-  private final class CountedThreads: Threads {
-    let started = Atomic(0)
-
-    func makeLock() -> any Lock { POSIXThreads().makeLock() }
-    func start(
-      _ body: @escaping @Sendable () -> Void
-    ) throws(ThreadError) -> any RunningThread {
-      started.add(1, ordering: .relaxed)
-      return try POSIXThreads().start(body)
-    }
-  }
-
   /// To wake a thread takes as long as to pack some 20 KiB. On a payload of 128 KiB two work anyway, but only on one at
   /// a time.
   @Test(arguments: [
@@ -235,12 +222,12 @@ import WarmStart
     (4000, 8, 1),
   ])
   func aSecondThreadTakesPartWhereItIsWorthIt(_ count: Int, _ length: Int, _ threads: Int) throws {
-    let counted = CountedThreads()
+    let counted = CountingThreads()
     var host = bench.host()
     host.threads = counted
     let store = try bench.open(host: host)
     try store.save((0..<count).map { NewEntry(payload($0, count: length), for: key($0)) })
-    #expect(counted.started.load(ordering: .relaxed) == threads)
+    #expect(counted.started == threads)
     try store.close()
   }
 }
