@@ -24,12 +24,19 @@ static void *place_for(size_t length) {
   return start + before;
 }
 
+static void *never_null(void *memory, size_t length) {
+  if (memory) return memory;
+  fprintf(stderr, "WarmStart: no memory for a table of %zu bytes\n", length);
+  abort();
+}
+
+void *ws_table_of_zeros(size_t count, size_t stride) {
+  return never_null(calloc(count, stride), count * stride);
+}
+
 void *ws_table_create(size_t length) {
-  void *memory = is_large(length) ? place_for(rounded(length)) : malloc(length);
-  if (!memory) {
-    fprintf(stderr, "WarmStart: no memory for a table of %zu bytes\n", length);
-    abort();
-  }
+  void *memory =
+      never_null(is_large(length) ? place_for(rounded(length)) : malloc(length), length);
   // No more than a wish.
   if (is_large(length)) madvise(memory, rounded(length), MADV_HUGEPAGE);
   return memory;

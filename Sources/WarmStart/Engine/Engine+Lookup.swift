@@ -90,10 +90,10 @@ extension Engine {
     _ key: Fingerprint, _ chosen: Chosen
   ) throws(SegmentReader.RecordFailure) -> Answer {
     let (place, slots) = (chosen.place.place, chosen.place.slots)
-    let segment: OpenSegment
+    let segment: Readable
     switch chosen.source {
     case .memory(let record): return Answer(record: record, place: place, slots: slots)
-    case .disk(let open): segment = open
+    case .disk(let readable): segment = readable
     }
     let record = try read(place, in: segment, key: key, sharing: chosen.texts)
     if chosen.isLasting { keep(record, at: Catalog.Spot(place), sharing: chosen.texts) }
@@ -102,19 +102,24 @@ extension Engine {
 
   /// Keeps a record in memory, if it is worth it.
   private func keep(_ record: ReadRecord, at spot: Catalog.Spot, sharing texts: RecordTexts) {
-    guard let cost = recordCache.cost(of: record, sharing: texts) else { return }
+    guard let cost = recordCache.cost(ofAdmissible: record, at: spot, sharing: texts) else {
+      return
+    }
+    let key = record.header.key
+    func named() -> [SlottedPlace] { index.places(of: key) }
     var isAdmitted: Bool?
     if stateLock.tryAcquireShared() {
-      isAdmitted = recordCache.admits(spot, cost: cost)
+      isAdmitted = recordCache.admits(key, spot, cost: cost, named: named)
       stateLock.releaseShared()
     }
     guard isAdmitted != false else { return }
     stateLock.withLock {
       // What others look for does not change.
       stateLock.share()
-      guard !catalog.isClosed, isAdmitted ?? recordCache.admits(spot, cost: cost) else { return }
-      recordCache.insert(
-        record, at: spot, cost: cost, named: catalog.index.places(of: record.header.key))
+      guard !catalog.isClosed,
+        isAdmitted ?? recordCache.admits(key, spot, cost: cost, named: named)
+      else { return }
+      recordCache.insert(record, at: spot, cost: cost, named: named())
     }
   }
 
@@ -137,8 +142,25 @@ extension Engine {
 
     enum Source {
       case memory(ReadRecord)
-      case disk(OpenSegment)
+      case disk(Readable)
     }
+  }
+
+  /// Of a segment what it takes to read a record: no more, since each lookup carries it along.
+  struct Readable {
+    let file: any File
+    let id: SegmentID
+    let salt: UInt64
+    let isSealed: Bool
+
+    init(_ segment: Segment, file: any File) {
+      self.file = file
+      id = segment.id
+      salt = segment.header.salt
+      isSealed = segment.phase == .sealed
+    }
+
+    var name: String { SegmentName(id: id, phase: isSealed ? .sealed : .log).description }
   }
 
   private func choose(
@@ -172,7 +194,7 @@ extension Engine {
   /// A record that has to be read.
   func chosen(_ place: SlottedPlace, _ segment: Segment, file: any File) -> Chosen {
     Chosen(
-      place: place, source: .disk(OpenSegment(segment, file: file)),
+      place: place, source: .disk(Readable(segment, file: file)),
       isLasting: segment.isLasting(place.place), texts: recordCache.texts)
   }
 
@@ -195,13 +217,13 @@ extension Engine {
   }
 
   private func read(
-    _ place: Place, in segment: OpenSegment, key: Fingerprint, sharing texts: RecordTexts
+    _ place: Place, in segment: Readable, key: Fingerprint, sharing texts: RecordTexts
   ) throws(SegmentReader.RecordFailure) -> ReadRecord {
-    let reader = segment.reader
+    let reader = SegmentReader(file: segment.file, id: segment.id)
     var usedSpare = false
     let record = try reader.record(
       at: place.offset, headerLength: place.headerLength, storedLength: place.storedLength,
-      salt: segment.header.salt, payloadLimit: options.payloadLimit, sharing: texts
+      salt: segment.salt, payloadLimit: options.payloadLimit, sharing: texts
     ) { () throws(StoreError) in
       usedSpare = true
       return segment.isSealed ? try reader.spareHeader(at: place.offset, key: key) : nil
