@@ -102,7 +102,8 @@ private struct Congruences {
         keys += 1
       }
     }
-    #expect(all > keys && all <= 4 * keys)
+    // Once to be remembered, once for the second chance of another.
+    #expect(all > 2 * keys && all <= 4 * keys)
   }
 
   /// Keys that are asked for at random, of many more than there is room for: those that are in memory stay there, since
@@ -132,11 +133,14 @@ private struct Congruences {
     #expect(exchanges > 300 && exchanges < 1300)
   }
 
-  /// What is large beside others comes in after a few times, in place of as many as it takes that nobody asks for.
+  /// What is large beside others comes in after a few times, one after another, though small ones that nobody asks for lie
+  /// between those that are large.
   @Test func whatIsLargeTakesTheRoomOfWhatNobodyAsksFor() throws {
     let writer = try bench.open()
     for number in 0..<700 { try writer.save(noise(number, count: 256), for: key(number)) }
-    try writer.save(noise(1000, count: 80_000), for: key(1000))
+    for number in 1000..<1012 {
+      try writer.save(noise(number, count: 80_000), for: key(number))
+    }
     try writer.close()
     let store = try bench.open(host: bench.host(files)) { $0.cacheMemory = 400_000 }
     func isInMemory(_ number: Int, count: Int = 256) throws -> Bool {
@@ -145,15 +149,15 @@ private struct Congruences {
       return files.bytesRead == before
     }
     for number in 0..<700 { _ = try isInMemory(number) }
-    let used = stride(from: 0, to: 500, by: 5)
-    for number in used { #expect(try isInMemory(number)) }
-    var reads = 0
-    while try !isInMemory(1000, count: 80_000) {
-      reads += 1
-      try #require(reads < 10)
+    for number in stride(from: 0, to: 500, by: 5) { #expect(try isInMemory(number)) }
+    for number in 1000..<1012 {
+      var reads = 0
+      while try !isInMemory(number, count: 80_000) {
+        reads += 1
+        try #require(reads < 20)
+      }
+      #expect(reads >= 2)
     }
-    #expect(reads >= 2)
-    #expect(try used.filter { try !isInMemory($0) } == [])
   }
 
   /// Threads whose entries push out those of others, of keys of which two entries count, until the store is closed.
@@ -180,7 +184,7 @@ private struct Congruences {
             random.next() % 2 == 0
             ? try store.lookupBest(key(number))?.payload == noise(number, count: 256)
             : try store.lookupLatest(key(number))?.payload == noise(number + 1000, count: 200)
-          if !isRight { wrong.add(number) }
+          if !isRight || thread == 0 && closed.isUp { wrong.add(number) }
         } catch {
           if !closed.isUp { wrong.add(number) }
           return

@@ -107,18 +107,18 @@ extension Engine {
     }
     let key = record.header.key
     func named() -> [SlottedPlace] { index.places(of: key) }
-    var isAdmitted: Bool?
     if stateLock.tryAcquireShared() {
-      isAdmitted = recordCache.admits(key, spot, cost: cost, named: named)
+      let isAdmitted = recordCache.admits(key, spot, cost: cost, named: named)
       stateLock.releaseShared()
+      guard isAdmitted else { return }
     }
-    guard isAdmitted != false else { return }
     stateLock.withLock {
       // What others look for does not change.
       stateLock.share()
-      guard !catalog.isClosed,
-        isAdmitted ?? recordCache.admits(key, spot, cost: cost, named: named)
-      else { return }
+      // Others may have had the same room in mind.
+      guard !catalog.isClosed, recordCache.admits(key, spot, cost: cost, named: named) else {
+        return
+      }
       recordCache.insert(record, at: spot, cost: cost, named: named())
     }
   }

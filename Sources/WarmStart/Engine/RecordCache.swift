@@ -8,8 +8,8 @@ internal import Synchronization
 /// process ever has its place; so one that is here is right for as long as the index names it. What a failing
 /// disk may still take back must not be put here. Threads may look together, while none changes it.
 ///
-/// Once it is full, a record goes in only if it was asked for before, not long ago, and only in place of some that were not
-/// asked for since they were last in question: keys that are asked for at random, of many more than there is room for, push
+/// Once it is full, a record goes in only if it was asked for before, not long ago, and only if the next to go was not
+/// asked for since it was last in question: keys that are asked for at random, of many more than there is room for, push
 /// little out, and cost little.
 ///
 /// Second chance: F. J. Corbató, "A paging experiment with the Multics system", 1969. Admission by a memory of what was
@@ -44,7 +44,7 @@ final class RecordCache {
   private static let leastSlots = 16
   private static let smallRecord = 512
   private static let mostAsked = 1 << 22
-  /// Slots that are looked at for one that is asked for, at least.
+  /// Slots that may be looked at for one that is asked for, beside those that are by its size.
   private static let leastWalk = 64
   /// Bytes of the smallest records for each slot of a table that is as empty as it gets while it grows.
   private static let leastPerSlot = 128
@@ -91,7 +91,7 @@ final class RecordCache {
 
   /// Bytes that a record takes that was read now, of which the texts share the memory of those `known` when it was read; nil
   /// if it should not be put here: if it takes more than a quarter of the room, or if there is no room and it was not asked
-  /// for before. Notes that it was asked for. Any thread may ask at any time.
+  /// for before. If there is no room it is noted that it was asked for. Any thread may ask at any time.
   func cost(
     ofAdmissible record: ReadRecord, at spot: Catalog.Spot, sharing known: RecordTexts
   ) -> Int? {
@@ -134,7 +134,7 @@ final class RecordCache {
       // What it takes the place of goes for it.
       room += outdatedBytes(hash, named: named())
     }
-    return room >= cost || isWorthMore(than: cost, room: room)
+    return room >= cost || isWorthMore(than: cost)
   }
 
   private func outdatedBytes(_ hash: UInt64, named: [SlottedPlace]) -> Int {
@@ -155,32 +155,26 @@ final class RecordCache {
     places.contains { Catalog.Spot($0.place) == spot }
   }
 
-  /// Whether those next to go, as many as are to make room for so many bytes, were not asked for since they were last in
-  /// question. Who was is passed over, and is worth no more than others from here on; after as many bytes of those as
-  /// are asked for the answer is no. So whatever is asked for often comes in at last, what is large sooner.
-  private func isWorthMore(than cost: Int, room: Int) -> Bool {
-    var (spared, due) = (0, 0)
+  /// Whether the next to go was not asked for since it was last in question. Those that were are passed over, and are worth
+  /// no more than others from here on; after as many bytes of them as are asked for the answer is no, for this time. So
+  /// whatever is asked for often comes in at last, what is large sooner.
+  private func isWorthMore(than cost: Int) -> Bool {
+    var passed = 0
     var at = hand.load(ordering: .relaxed)
+    defer { hand.store(at, ordering: .relaxed) }
     for _ in 0..<Self.leastWalk + cost / Self.leastPerSlot {
-      at = (at + 1) & mask
-      guard let record = slots.base[at].record else { continue }
-      let (wasUsed, bytes) = record._withUnsafeGuaranteedRef {
-        ($0.wasUsed.load(ordering: .relaxed), Int($0.cost))
+      let next = (at + 1) & mask
+      if let record = slots.base[next].record {
+        let (wasUsed, bytes) = record._withUnsafeGuaranteedRef {
+          ($0.wasUsed.exchange(false, ordering: .relaxed), Int($0.cost))
+        }
+        // Where who makes room begins.
+        guard wasUsed else { return true }
+        passed += bytes
       }
-      guard wasUsed else {
-        due += bytes
-        if room + due >= cost { return true }
-        continue
-      }
-      // Behind one that is due, who makes room will come by.
-      if due == 0 {
-        record._withUnsafeGuaranteedRef { $0.wasUsed.store(false, ordering: .relaxed) }
-        hand.store(at, ordering: .relaxed)
-      }
-      spared += bytes
-      if spared >= cost { break }
+      at = next
+      if passed >= cost { break }
     }
-    hand.store(at, ordering: .relaxed)
     return false
   }
 
