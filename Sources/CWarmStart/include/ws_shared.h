@@ -32,7 +32,7 @@ void *ws_table_grow(void *table, size_t length, size_t larger);
 // Gives back memory of as many bytes as it was created with, or has grown to.
 void ws_table_free(void *table, size_t length);
 
-// Memory for so many elements, all zero, which takes none until it is written to; for free(). Never NULL.
+// Memory for so many elements, all zero; where they are many, those that are never written to take none. For free(). Never NULL.
 void *ws_table_of_zeros(size_t count, size_t stride);
 
 // That memory will be read soon. It need not be there.

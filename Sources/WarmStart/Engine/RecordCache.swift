@@ -160,8 +160,10 @@ final class RecordCache {
   /// whatever is asked for often comes in at last, what is large sooner.
   private func isWorthMore(than cost: Int) -> Bool {
     var passed = 0
-    var at = hand.load(ordering: .relaxed)
-    defer { hand.store(at, ordering: .relaxed) }
+    let start = hand.load(ordering: .relaxed)
+    var at = start
+    // It lies beside what every lookup reads.
+    defer { if at != start { hand.store(at, ordering: .relaxed) } }
     for _ in 0..<Self.leastWalk + cost / Self.leastPerSlot {
       let next = (at + 1) & mask
       if let record = slots.base[next].record {
