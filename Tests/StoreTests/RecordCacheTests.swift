@@ -107,8 +107,9 @@ private struct Congruences {
   }
 
   /// Keys that are asked for at random, of many more than there is room for: those that are in memory stay there, since
-  /// nothing is gained by others in their place. However much room is left that is too little for one more.
-  @Test(arguments: Array(stride(from: 76_000, to: 76_800, by: 200)))
+  /// nothing is gained by others in their place. However much room is left that is too little for one more: an entry takes
+  /// some 690 bytes, of which 80 are texts.
+  @Test(arguments: Array(stride(from: 76_000, to: 76_700, by: 70)))
   func whatIsAskedForNoMoreOftenThanOthersTakesTheirPlaceRarely(cacheMemory: Int) throws {
     let store = try open(small: 1000, cacheMemory: cacheMemory)
     func isInMemory(_ number: Int) throws -> Bool {
@@ -119,7 +120,7 @@ private struct Congruences {
     var present: Set<Int> = []
     var exchanges = 0
     var random = Congruences(7)
-    for _ in 0..<12_000 {
+    for _ in 0..<8_000 {
       let number = random.next() % 1000
       if try isInMemory(number) {
         // Read before, and kept then.
@@ -130,7 +131,7 @@ private struct Congruences {
     }
     // Of which 125 came in while there was room. Were every key kept that was asked for shortly before, it would be twice
     // as many.
-    #expect(exchanges > 200 && exchanges < 530)
+    #expect(exchanges > 150 && exchanges < 400)
   }
 
   /// What is large beside others comes in after a few times, one after another, though small ones that nobody asks for lie
