@@ -148,7 +148,7 @@ import WarmStart
     #expect(try #require(read.first) < 5 << 20)
   }
 
-  @Test(.timeLimit(.minutes(5)))
+  @Test(.timeLimit(.minutes(20)))
   func theThreadEndsBetweenTwoFooters() throws {
     try fillWithManyKeys(rounds: 6)
     bench.options.upkeepPolicy.lookers = 1
