@@ -113,8 +113,10 @@ enum Layers {
 
   /// The log of a writer that lives, which has no footer, opened by another.
   private static func replay() throws {
-    var template = Array("/tmp/warmstart-layers-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw NoDirectory(errno: errno) }
+    let named = getenv("TMPDIR").map { String(cString: $0) } ?? ""
+    let base = named.isEmpty ? "/tmp" : named
+    var template = Array("\(base)/warmstart-layers-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw NoDirectory(base: base, errno: errno) }
     let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     defer { remove(path) }
     let count = 50_000
@@ -131,8 +133,9 @@ enum Layers {
     try writer.close()
   }
 
-  /// There is none to write to under /tmp.
+  /// There is none to write to in that directory.
   private struct NoDirectory: Error {
+    var base: String
     var errno: Int32
   }
 

@@ -5,23 +5,29 @@ import Foundation
 import WarmStart
 
 extension Measure {
-  /// Transactions of 1,000 records, with the kernel; latencies are those of transactions.
+  /// Transactions of 1,000 records, with the kernel; latencies are those of transactions. A transaction is in
+  /// one segment, so that those of short segments are as short as an eighth of one.
   func load(isTold: Bool) throws {
     let payloads = Payloads(bytes: size)
     let target = try options(durable: false).open()
+    let batch = segment.map { min(max(Int($0 / 8) / (size + 256), 1), 1000) } ?? 1000
     var measurement = measurement("load-keys")
-    for start in stride(from: 0, to: keyCount, by: 1000) {
+    for start in stride(from: 0, to: keyCount, by: batch) {
       try measurement.time {
         try target.put(
-          (start..<min(start + 1000, keyCount)).map { Item(key($0), $0, payloads[$0]) })
+          (start..<min(start + batch, keyCount)).map { Item(key($0), $0, payloads[$0]) })
       }
     }
     measurement.stop()
     let begin = now()
     try target.close()
-    measurement.extra = [("close_s", Double(now() - begin) * 1e-9)]
+    measurement.extra = [
+      ("close_s", Double(now() - begin) * 1e-9), ("files", Double(names(in: store!).count)),
+    ]
     measurement.noteUsage()
     measurement.bytesOnDisk = bytesOnDisk(store!)
+    measurement.extra.append(
+      ("live_compressed_bytes", Double(payloads.compressedBytes(of: 0..<keyCount))))
     if isTold { measurement.print(operations: keyCount) }
   }
 
@@ -46,7 +52,7 @@ extension Measure {
     let processor = Usage.now.processor
     var measurement = measurement(name)
     let (target, found) = try measurement.time {
-      let target = try options(durable: true, isReadOnly: true).open()
+      let target = try lookupOptions.open()
       return (target, try target.get(item.key, .best))
     }
     measurement.noteUsage()
@@ -60,7 +66,7 @@ extension Measure {
 
   /// Every key once before the clock starts, then keys by the dice.
   func lookUpRandomly() throws {
-    let target = try options(durable: true, isReadOnly: true).open()
+    let target = try lookupOptions.open()
     for index in 0..<keyCount {
       try expect(try target.get(key(index), .best) != nil, "every key is there")
     }
@@ -90,6 +96,7 @@ extension Measure {
     try expect(results.areRight, "each lookup finds its record")
     for result in results.all { total.add(result) }
     total.noteUsage()
+    try target.close()
     total.bytesOnDisk = bytesOnDisk(store!)
     total.print()
   }
@@ -100,7 +107,7 @@ extension Measure {
     let filling = try options(durable: false).open()
     for index in 0..<1000 { try filling.put(Item(key(index), index, payloads[index])) }
     try filling.close()
-    let target = try options(durable: true, isReadOnly: true).open()
+    let target = try lookupOptions.open()
     let item = Item(key(500), 500, payloads[500])
     let (size, pace) = (size, pace)
     var measurement = measurement("lookup-hot")
@@ -115,6 +122,7 @@ extension Measure {
     try expect(isRight, "each lookup finds the record")
     try expect(target, .best, item)
     measurement.noteUsage()
+    try target.close()
     measurement.bytesOnDisk = bytesOnDisk(store!)
     measurement.print()
   }
@@ -139,13 +147,17 @@ extension Measure {
     try target.close()
     measurement.noteUsage()
     measurement.bytesOnDisk = bytesOnDisk(store!)
+    let last = rounds - 1
     measurement.extra = [
       ("bytes_before", Double(before)), ("bytes_after", Double(measurement.bytesOnDisk)),
-      ("live_payload_bytes", Double(keyCount * size)), ("reclaim_s", reclaiming),
+      ("live_payload_bytes", Double(keyCount * size)),
+      (
+        "live_compressed_bytes",
+        Double(payloads.compressedBytes(of: last * keyCount..<(last + 1) * keyCount))
+      ), ("reclaim_s", reclaiming),
     ]
     measurement.words = [("reclaim", name)]
     let again = try options(durable: false).open()
-    let last = rounds - 1
     for number in 0..<keyCount {
       try expect(again, .best, Item(key(number), last, payloads[last * keyCount + number]))
     }
@@ -180,15 +192,22 @@ extension Measure {
         }
       }
       try expect(try target.get(key, .final) == nil, "no final yet")
-      var final = item(7)
-      (final.kind, final.objective) = (.final, 8)
-      try target.put(final)
-      try expect(target, .final, final)
-      try expect(target, .best, item(6))
+      for index in [7, 8] {
+        var final = item(index)
+        (final.kind, final.objective) = (.final, 8)
+        try target.put(final)
+        for _ in 0..<2 {
+          try expect(target, .final, final)
+          try expect(target, .best, item(6))
+          try target.close()
+          target = try options(durable: durable).open()
+        }
+      }
       try target.close()
     }
     print(
-      "{\"engine\":\"\(engine.rawValue)\",\"workload\":\"selftest\",\"payload\":\(size),\"ok\":true}"
+      "{\"engine\":\"\(engine.rawValue)\",\"workload\":\"selftest\",\"payload\":\(size),\"ok\":true,"
+        + "\"lz4_mean_bytes\":\(payloads.compressedBytes(of: 0..<payloads.count) / payloads.count)}"
     )
   }
 }

@@ -33,6 +33,8 @@ enum WorkloadName: String, ExpressibleByArgument, CaseIterable {
 
 extension EngineName: ExpressibleByArgument {}
 
+let directoryHelp: ArgumentHelp = "where the temporary directory goes (TMPDIR, or /tmp)"
+
 struct Measure: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "measure",
@@ -46,18 +48,20 @@ struct Measure: ParsableCommand {
 
   @Argument(help: "which") var workload: WorkloadName
   @Option(help: "warmstart, raw or raw-prealloc") var engine = EngineName.warmstart
-  @Option(help: "where the temporary directory goes (TMPDIR, or /tmp)") var dir: String?
+  @Option(help: directoryHelp) var dir: String?
   @Option(help: "bytes, a multiple of 8") var payload: Int?
   @Option(help: "operations, instead of seconds") var n = 0
   @Option(help: "length of a timed loop") var seconds = 3.0
   @Option(help: "how many keys") var keys: Int?
-  @Option(help: "how many threads") var threads: Int?
+  @Option(help: "how many threads (1 and then 2 that look up, 4 of group)") var threads: Int?
   @Option(help: "how many processes") var procs = 4
   @Option(help: "how many opens of each kind") var opens = 3
   @Option(help: "bytes after which the store begins a new segment") var segment: UInt64?
   @Flag(help: "threads share syncs; the store always has it so") var combine = false
-  @Option(help: .hidden) var store: String?
-  @Option(help: .hidden) var step: String?
+  @Flag(help: "stores are opened read-only for lookups") var readOnly = false
+  @Option(help: "a directory that is there, and stays, for --step") var store: String?
+  @Option(help: "do this step only, of those that the lines printed are named after, or load")
+  var step: String?
   @Option(help: .hidden) var number = 0
 
   var size: Int { payload ?? workload.defaultPayload }
@@ -67,15 +71,19 @@ struct Measure: ParsableCommand {
     guard size > 0, size % 8 == 0 else {
       throw ValidationError("--payload is a positive multiple of 8")
     }
-    guard keyCount > 0, procs > 0, (threads ?? 1) > 0, n >= 0, seconds > 0 else {
+    guard keyCount > 0, procs > 0, (threads ?? 1) > 0, n >= 0, seconds > 0, opens >= 0 else {
       throw ValidationError("counts and seconds are positive")
+    }
+    guard segment ?? 0 <= 1 << 40 else { throw ValidationError("--segment is at most 1 TiB") }
+    guard (step == nil) == (store == nil) else {
+      throw ValidationError("--step needs --store, and the other way round")
     }
   }
 
   func run() throws {
     if let step { return try perform(step) }
     let base = dir ?? ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp"
-    let directory = ScratchDirectory(in: base)
+    let directory = try ScratchDirectory(in: base)
     defer { directory.remove() }
     guard workload.isKeyed else { return try inProcess(workload.rawValue, directory) }
     let isAll = workload == .keys || workload == .scale
@@ -86,7 +94,7 @@ struct Measure: ParsableCommand {
       for _ in 0..<opens { try inProcess("open-cold", directory) }
     }
     guard isAll || workload == .lookupRandom else { return }
-    for count in [1, 2] where threads ?? count == count {
+    for count in threads.map({ [$0] }) ?? [1, 2] {
       try inProcess("lookup-random", directory, threads: count)
     }
     guard workload == .scale else { return }
@@ -107,6 +115,7 @@ struct Measure: ParsableCommand {
       path, "--step", step, "--number", "\(number)",
     ]
     if let segment { words += ["--segment", "\(segment)"] }
+    if readOnly { words.append("--read-only") }
     if let threads = threads ?? self.threads { words += ["--threads", "\(threads)"] }
     return words
   }
@@ -128,16 +137,24 @@ struct Measure: ParsableCommand {
     case "one-process": try oneProcess()
     case "churn": try churn()
     case "selftest": try testSlots()
-    default: throw ValidationError("no step \(step)")
+    default: throw Failure("no step \(step)")
     }
   }
 
   // MARK: Shared by the steps
 
-  func options(durable: Bool, isReadOnly: Bool = false, zeros: Int = 0) -> TargetOptions {
+  func options(durable: Bool, zeros: Int = 0) -> TargetOptions {
     TargetOptions(
-      engine: engine, path: store!, durable: durable, isReadOnly: isReadOnly,
+      engine: engine, path: store!, durable: durable,
       zeros: engine == .rawPrealloc ? zeros : 0, segment: segment)
+  }
+
+  /// Of a process that only looks up. The store is open for writing, as a fit has it, and notes what is looked up,
+  /// unless it is to be read-only; the bare log takes no lock then.
+  var lookupOptions: TargetOptions {
+    var options = options(durable: true)
+    options.isReadOnly = readOnly || engine != .warmstart
+    return options
   }
 
   func measurement(_ name: String) -> Measurement {
@@ -149,17 +166,19 @@ struct Measure: ParsableCommand {
   var pace: Pace { Pace(n: n, seconds: seconds) }
 
   func expect(_ isRight: Bool, _ what: String) throws {
-    guard isRight else { throw ValidationError("verification failed: \(what)") }
+    guard isRight else { throw Failure("verification failed: \(what)") }
   }
 
   /// The record read back is that one.
   func expect(_ target: any Target, _ slot: Slot, _ item: Item) throws {
     guard let found = try target.get(item.key, slot) else {
-      throw ValidationError("verification failed: nothing in slot \(slot)")
+      throw Failure("verification failed: nothing in slot \(slot)")
     }
     try expect(found.iteration == item.iteration, "iteration of slot \(slot)")
     try expect(found.objective == item.objective, "objective of slot \(slot)")
     try expect(found.payload == item.payload, "payload of slot \(slot)")
+    try expect(found.kind == item.kind, "kind of slot \(slot)")
+    try expect(found.run == Item.run, "run of slot \(slot)")
   }
 }
 

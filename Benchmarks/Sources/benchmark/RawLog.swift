@@ -26,6 +26,8 @@ final class RawLog: Target, @unchecked Sendable {
     var places: [Place] = []
   }
 
+  fileprivate static let run = Array(Item.run.description.utf8)
+
   private let options: TargetOptions
   private let lock = NSLock()
   // Guarded by lock, but for a log that is only read.
@@ -91,13 +93,13 @@ final class RawLog: Target, @unchecked Sendable {
   private func startWriting() throws {
     let name = String(format: "log.%06d.%d", files.count, getpid())
     output = open("\(options.path)/\(name)", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-    guard output >= 0 else { throw ValidationError("cannot create the log") }
+    guard output >= 0 else { throw Failure(errno: errno, "cannot create \(options.path)/\(name)") }
     if options.zeros > 0 {
       capacity = options.zeros
       let zeros = [UInt8](repeating: 0, count: 1 << 20)
       for at in stride(from: 0, to: capacity, by: zeros.count) {
         guard pwrite(output, zeros, zeros.count, off_t(at)) == zeros.count else {
-          throw ValidationError("cannot write zeros")
+          throw Failure(errno: errno, "cannot write zeros")
         }
       }
       fdatasync(output)
@@ -126,10 +128,10 @@ final class RawLog: Target, @unchecked Sendable {
     mutating func append(_ item: Item) -> Place {
       let payload = item.payload
       let bound = Int(LZ4_compressBound(Int32(payload.count)))
-      reserve(RawLog.frameHead + RawLog.head + run.count + bound + 8)
+      reserve(RawLog.frameHead + RawLog.head + RawLog.run.count + bound + 8)
       let start = count
       let value = start + RawLog.frameHead
-      let at = bytes.baseAddress! + value + RawLog.head + run.count
+      let at = bytes.baseAddress! + value + RawLog.head + RawLog.run.count
       let packed = payload.withUnsafeBytes { raw -> Int in
         let length = LZ4_compress_default(
           raw.baseAddress!.assumingMemoryBound(to: CChar.self),
@@ -138,7 +140,7 @@ final class RawLog: Target, @unchecked Sendable {
         at.copyMemory(from: raw.baseAddress!, byteCount: raw.count)
         return raw.count
       }
-      let size = RawLog.head + run.count + packed
+      let size = RawLog.head + RawLog.run.count + packed
       let end = value + (size + 7) / 8 * 8
       for byte in value + size..<end { bytes[byte] = 0 }
       put(UInt32(size), start)
@@ -153,8 +155,8 @@ final class RawLog: Target, @unchecked Sendable {
       put(item.iteration, value + 8)
       put(UInt64(0), value + 16)
       put(UInt32(payload.count), value + 24)
-      put(UInt32(run.count), value + 28)
-      run.withUnsafeBytes {
+      put(UInt32(RawLog.run.count), value + 28)
+      RawLog.run.withUnsafeBytes {
         (bytes.baseAddress! + value + RawLog.head).copyMemory(
           from: $0.baseAddress!, byteCount: $0.count)
       }
@@ -165,8 +167,6 @@ final class RawLog: Target, @unchecked Sendable {
     private func put<Value: BitwiseCopyable>(_ value: Value, _ offset: Int) {
       bytes.storeBytes(of: value, toByteOffset: offset, as: Value.self)
     }
-
-    private let run = Array(Item.run.description.utf8)
   }
 
   func put(_ item: Item) throws { try put([item]) }
@@ -185,7 +185,7 @@ final class RawLog: Target, @unchecked Sendable {
     if output < 0 { try startWriting() }
     guard pwrite(output, frame.bytes.baseAddress, frame.count, off_t(end)) == frame.count,
       !options.durable || fdatasync(output) == 0
-    else { throw ValidationError("the disk refuses") }
+    else { throw Failure(errno: errno, "the disk refuses") }
     for (item, place) in zip(items, places) {
       let place = Place(file: outputNumber, offset: end + place.offset, length: place.length)
       note(item.key, isFinal: item.kind == .final, item.objective, place)
@@ -246,16 +246,18 @@ final class RawLog: Target, @unchecked Sendable {
     guard place.length > 0 else { return nil }
     // One call that asks whether there is anything new, and one that reads.
     var status = stat()
-    guard fstat(files[place.file], &status) == 0 else { throw ValidationError("the disk refuses") }
+    guard fstat(files[place.file], &status) == 0 else {
+      throw Failure(errno: errno, "the disk refuses")
+    }
     let bytes = [UInt8](unsafeUninitializedCapacity: place.length) { buffer, count in
       count = max(
         pread(files[place.file], buffer.baseAddress, place.length, off_t(place.offset)), 0)
     }
-    guard bytes.count == place.length else { throw ValidationError("the disk refuses") }
-    return try bytes.withUnsafeBytes(Self.decode)
+    guard bytes.count == place.length else { throw Failure(errno: errno, "the disk refuses") }
+    return try bytes.withUnsafeBytes { try Self.decode($0, slot == .final ? .final : .checkpoint) }
   }
 
-  private static func decode(_ bytes: UnsafeRawBufferPointer) throws -> Found {
+  private static func decode(_ bytes: UnsafeRawBufferPointer, _ kind: EntryKind) throws -> Found {
     let raw = Int(bytes.loadUnaligned(fromByteOffset: 24, as: UInt32.self))
     let start = head + Int(bytes[28])
     let stored = bytes.count - start
@@ -273,13 +275,15 @@ final class RawLog: Target, @unchecked Sendable {
               source.assumingMemoryBound(to: CChar.self), target, Int32(stored), Int32(raw))), 0)
       }
     }
-    guard payload.count == raw else { throw ValidationError("LZ4 stream is damaged") }
+    guard payload.count == raw else { throw Failure("LZ4 stream is damaged") }
+    let isOfRun = bytes[head..<start].elementsEqual(run)
     return Found(
+      kind: kind, run: isOfRun ? Item.run : nil,
       objective: bytes.loadUnaligned(fromByteOffset: 0, as: Double.self),
       iteration: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self), payload: payload)
   }
 
-  func hasRoom(_ bytes: Int) -> Bool { end + bytes <= capacity }
+  func hasRoom(_ bytes: Int) -> Bool { lock.withLock { end + bytes <= capacity } }
   func reclaim() -> String { "nothing" }
   func close() throws { for file in files { Foundation.close(file) } }
 }

@@ -27,10 +27,10 @@ struct Overwrites: ParsableCommand {
   @Option(help: "bytes, a multiple of 8") var payload = 4096
   @Option(help: "bytes of a segment") var segment: UInt64 = 1 << 20
   @Flag(inversion: .prefixedNo, help: "whether the store compacts itself") var upkeep = true
-  @Option(help: "where the temporary directory goes") var dir = "/tmp"
+  @Option(help: directoryHelp) var dir: String?
 
   func run() throws {
-    let directory = ScratchDirectory(in: dir)
+    let directory = try ScratchDirectory(in: dir)
     defer { directory.remove() }
     let payloads = Payloads(bytes: payload)
     var options = StoreOptions()
@@ -77,10 +77,14 @@ struct ShortFits: ParsableCommand {
     abstract: "Short fits one after another, each a process of its own: how many files they leave.")
   @Option(help: "how many") var fits = 10_000
   @Option(help: "bytes, a multiple of 8") var payload = 8192
-  @Option(help: "where the temporary directory goes") var dir = "/tmp"
+  @Option(help: directoryHelp) var dir: String?
+
+  func validate() throws {
+    guard fits >= 8 else { throw ValidationError("--fits is at least 8, of which some are told") }
+  }
 
   func run() throws {
-    let directory = ScratchDirectory(in: dir)
+    let directory = try ScratchDirectory(in: dir)
     defer { directory.remove() }
     var measurement = Measurement(engine: "warmstart", workload: "short-fits", payload: payload)
     var most = 0
@@ -124,16 +128,16 @@ struct OneFit: ParsableCommand {
     let store = try WarmStartStore.open(at: path, options: options)
     let found = try store.lookup(key(number))
     print(Double(now() - begin) / 1000)
-    guard found == nil else { throw ValidationError("fit \(number) was done before") }
+    guard found == nil else { throw Failure("fit \(number) was done before") }
     let session = Session(store: store, key: key(number))
     for step in 0..<5 {
       let numbers = payloads[number * 6 + step]
       guard session.checkpoint(numbers, objective: Double(-step), iteration: UInt64(step)) else {
-        throw ValidationError("no checkpoint: \(String(describing: session.lastError))")
+        throw Failure("no checkpoint: \(String(describing: session.lastError))")
       }
     }
     guard session.finalize(payloads[number * 6 + 5], objective: -5, iteration: 5) else {
-      throw ValidationError("no final: \(String(describing: session.lastError))")
+      throw Failure("no final: \(String(describing: session.lastError))")
     }
     try store.close()
   }
@@ -146,10 +150,16 @@ struct Budget: ParsableCommand {
   @Option(help: "bytes of the budget") var budget: UInt64 = 64 << 20
   @Option(help: "bytes that all write together, before compression") var total = 1 << 30
   @Option(help: "bytes, a multiple of 8") var payload = 16384
-  @Option(help: "where the temporary directory goes") var dir = "/tmp"
+  @Option(help: directoryHelp) var dir: String?
+
+  func validate() throws {
+    guard writers > 0, payload > 0, total / writers / payload >= 20 else {
+      throw ValidationError("--total is at least 20 payloads of each writer")
+    }
+  }
 
   func run() throws {
-    let directory = ScratchDirectory(in: dir)
+    let directory = try ScratchDirectory(in: dir)
     defer { directory.remove() }
     let measurement = Measurement(engine: "warmstart", workload: "budget", payload: payload)
     let each = total / writers / payload
@@ -173,7 +183,7 @@ struct Budget: ParsableCommand {
       "{\"engine\":\"warmstart\",\"workload\":\"budget\",\"samples\":\(samples),"
         + "\"seconds\":\(elapsed),\"most_bytes\":\(most),\"bound\":\(bound),"
         + "\"bytes_after\":\(Contents(of: directory.path).bytes)}")
-    guard most <= bound else { throw ValidationError("over the bound") }
+    guard most <= bound else { throw Failure("over the bound") }
   }
 }
 
@@ -198,11 +208,11 @@ struct OneWriter: ParsableCommand {
     for index in 0..<count {
       try store.save(payloads[index], for: name(index), iteration: UInt64(index))
       guard index % 64 == 0, try store.lookup(name(0)) == nil else { continue }
-      throw ValidationError("what was looked up last is gone after \(index)")
+      throw Failure("what was looked up last is gone after \(index)")
     }
     for index in (count - 20)..<count {
       guard try store.lookup(name(index))?.iteration == UInt64(index) else {
-        throw ValidationError("what was written last is gone: \(index) of \(count)")
+        throw Failure("what was written last is gone: \(index) of \(count)")
       }
     }
     try store.close()
@@ -214,13 +224,13 @@ struct Compaction: ParsableCommand {
     abstract: "A store of which half is dead, compacted, beside cp and sync of the same bytes.")
   @Option(help: "bytes of the store") var bytes = 512 << 20
   @Option(help: "bytes, a multiple of 8") var payload = 16384
-  @Option(help: "where the temporary directory goes") var dir = "/tmp"
+  @Option(help: directoryHelp) var dir: String?
   @Option(help: "fill this directory and do no more") var fill: String?
 
   func run() throws {
     if let fill { return try self.fill(fill) }
-    let directory = ScratchDirectory(in: dir)
-    let other = ScratchDirectory(in: dir)
+    let directory = try ScratchDirectory(in: dir)
+    let other = try ScratchDirectory(in: dir)
     defer { directory.remove() }
     defer { other.remove() }
     try self.fill(directory.path)

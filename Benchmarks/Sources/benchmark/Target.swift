@@ -35,6 +35,9 @@ enum Slot { case best, latest, final }
 
 /// A record that was read back.
 struct Found {
+  var kind: EntryKind
+  /// nil if it is not that of all records here.
+  var run: RunID?
   var objective: Double
   var iteration: UInt64
   var payload: [UInt8]
@@ -83,7 +86,11 @@ private final class Store: Target {
     storeOptions.sizeBudget = 0
     // As those that keep pages have.
     storeOptions.cacheMemory = 64 << 20
-    if let segment = options.segment { storeOptions.segmentLimit = segment }
+    if let segment = options.segment {
+      storeOptions.segmentLimit = segment
+      // So that there are as many as asked for.
+      storeOptions.compactsByItself = false
+    }
     store =
       options.isReadOnly
       ? try WarmStartStore.openReadOnly(at: options.path, options: storeOptions)
@@ -114,7 +121,8 @@ private final class Store: Target {
     }
     return entry.map {
       Found(
-        objective: $0.objective ?? .nan, iteration: $0.iteration ?? .max, payload: $0.payload)
+        kind: $0.kind, run: $0.runID, objective: $0.objective ?? .nan,
+        iteration: $0.iteration ?? .max, payload: $0.payload)
     }
   }
 

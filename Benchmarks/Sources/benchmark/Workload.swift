@@ -1,5 +1,6 @@
 // The data that is written: the same for every store, from one generator.
 
+import CLZ4Bare
 import WarmStart
 
 /// xorshift64*.
@@ -35,6 +36,24 @@ struct Payloads {
   }
 
   subscript(index: Int) -> [UInt8] { payloads[index % payloads.count] }
+  /// How many there are before they come again.
+  var count: Int { payloads.count }
+
+  /// Bytes that LZ4 by itself makes of the payloads of those records.
+  func compressedBytes(of records: Range<Int>) -> Int {
+    let lengths = payloads.map { payload in
+      let bound = LZ4_compressBound(Int32(payload.count))
+      return withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(bound)) { target in
+        payload.withUnsafeBytes {
+          Int(
+            LZ4_compress_default(
+              $0.baseAddress!.assumingMemoryBound(to: CChar.self), target.baseAddress!,
+              Int32($0.count), bound))
+        }
+      }
+    }
+    return records.reduce(0) { $0 + lengths[$1 % lengths.count] }
+  }
 }
 
 /// The i-th key: four words of splitmix64.
