@@ -25,11 +25,12 @@ final class RecordCache {
   private let hand = Atomic(0)
   // Changes only while nobody else looks, but may be read at any time.
   private let bytes = Atomic(0)
-  // Places that were asked for and are not here: by their hash its other half, of the last one that had the hash. As
-  // many, within bounds, as there is room for small records; the table stays where it is, so that no lock is needed to look.
+  // Places that were asked for and were not here then: by their hash its other half, of the last one that had the hash.
+  // As many, within bounds, as there is room for small records; the table stays where it is, so that no lock is needed
+  // to look.
   private let asked: UnsafeMutablePointer<UInt32>
   private let askedMask: Int
-  /// The texts of the record that was read last: a run writes many.
+  /// The texts of the record that came in last: a run writes many.
   private(set) var texts = RecordTexts()
 
   private let hint = TableHint<Slot>()
@@ -156,8 +157,9 @@ final class RecordCache {
   }
 
   /// Whether the next to go was not asked for since it was last in question. Those that were are passed over, and are worth
-  /// no more than others from here on; after as many bytes of them as are asked for the answer is no, for this time. So
-  /// whatever is asked for often comes in at last, what is large sooner.
+  /// no more than others from here on; after as many bytes of them as are asked for, or as many slots as small records
+  /// of so many bytes fill, the answer is no, for this time. So whatever is asked for often comes in at last, what is
+  /// large sooner.
   private func isWorthMore(than cost: Int) -> Bool {
     var passed = 0
     let start = hand.load(ordering: .relaxed)
@@ -190,7 +192,8 @@ final class RecordCache {
   func insert(_ record: ReadRecord, at spot: Catalog.Spot, cost: Int, named: [SlottedPlace]) {
     let hash = record.header.key.tableHash
     guard Self.names(named, spot), slot(hash, spot) == nil else { return }
-    // Who came in while there was room was asked for once. Others may lie right before the hand.
+    // Who displaces others was asked for twice, and begins with a second chance: it may lie right before the hand. Who
+    // came in while there was room was asked for once.
     let isWanted = bytes.load(ordering: .relaxed) + cost > limit
     if !texts.areThose(of: record.header) { texts = RecordTexts(record.header) }
     while let outdated = slot(hash, where: { !Self.names(named, $0.spot) }) { giveUp(outdated) }
@@ -204,7 +207,7 @@ final class RecordCache {
     enter(Slot(hash: hash, record: .passRetained(record)))
   }
 
-  /// Forgets everything.
+  /// Gives up all records; what was asked for is remembered.
   func removeAll() {
     releaseAll()
     mask = Self.leastSlots - 1

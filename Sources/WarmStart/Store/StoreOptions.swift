@@ -39,9 +39,9 @@ public struct StoreOptions: Sendable {
   /// returns.
   public var backgroundMemory: Int = 64 << 20
   /// Bytes of memory for entries that were looked up, so that those asked for again need not be read again; 8 MiB,
-  /// 0 for none. An entry of more than a quarter of it is not kept, and once it is full only what is asked for twice
-  /// or more within a while, in place of what was asked for no more often. Payloads share their memory with what lookups
-  /// gave.
+  /// 0 for none. Of those on stable storage; not one of more than a quarter of it (2 MiB of 8); and once it is full only
+  /// what is asked for twice or more within a while, in place of what was not asked for lately. Payloads share their
+  /// memory with what lookups gave.
   public var cacheMemory: Int = 8 << 20
   /// Descriptors of segments that are kept open for reading; 64, at least 2. Threads that look something up have up to
   /// seven more of the directory, where there are enough.
