@@ -5,7 +5,8 @@ import TestSupport
 import Testing
 import WarmStart
 
-@Suite(.timeLimit(.minutes(10))) struct DescriptorTests {
+// What waits for a process of its own waits for its turn among all tests, too: minutes, under a sanitizer.
+@Suite(.timeLimit(.minutes(60))) struct DescriptorTests {
   /// The descriptors of this process that are open on a directory itself.
   private static func descriptors(of directory: String) -> Int {
     var wanted = stat()
