@@ -225,6 +225,24 @@ import WarmStart
     #expect(try next.lookup(key(1)) == nil)
   }
 
+  /// However often a key is looked up, its mark tells of its last lookup to within a minute.
+  @Test func theMarkOfAKeyThatIsLookedUpAllTheTimeFollows() throws {
+    bench.options.timeToLive = 3000
+    let store = try settledStore(keys: 2)
+    locks.resetCounts()
+    for _ in 0..<800 {
+      bench.clock.advance(seconds: 0.25)
+      #expect(try store.lookup(key(0)) != nil)
+    }
+    #expect(locks.shared > 600)
+    try store.close()
+    bench.clock.advance(seconds: 2935)
+    #expect(try bench.open(.readOnly).lookup(key(0)) != nil)
+    #expect(try bench.open(.readOnly).lookup(key(1)) == nil)
+    bench.clock.advance(seconds: 66)
+    #expect(try bench.open(.readOnly).lookup(key(0)) == nil)
+  }
+
   @Test func aFileThatIsReadAtAGlanceIsNotTheFirstToBeClosed() throws {
     for number in 0..<3 {
       let writer = try bench.open()

@@ -276,7 +276,9 @@ final class RawLog: Target, @unchecked Sendable {
       }
     }
     guard payload.count == raw else { throw Failure("LZ4 stream is damaged") }
-    let isOfRun = bytes[head..<start].elementsEqual(run)
+    let isOfRun =
+      start == head + run.count
+      && run.withUnsafeBytes { memcmp($0.baseAddress!, bytes.baseAddress! + head, $0.count) } == 0
     return Found(
       kind: kind, run: isOfRun ? Item.run : nil,
       objective: bytes.loadUnaligned(fromByteOffset: 0, as: Double.self),

@@ -11,7 +11,7 @@ extension Engine {
   func noteUse(_ key: Fingerprint, _ row: Int, _ use: Index.Use, at now: UInt64) {
     guard !isReadOnly else { return }
     catalog.index.noteLookup(row: row, at: UInt32(clamping: now / 1_000_000_000))
-    guard isMarkDue(use, at: now) else { return }
+    guard isMarkDue(use, at: now), !wasMarkSeenTo(use, at: now) else { return }
     guard pendingMarks.count < Self.pendingMarkLimit || pendingMarks[key] != nil else { return }
     pendingMarks[key] = now
   }
@@ -22,15 +22,24 @@ extension Engine {
   ) -> Bool {
     guard !isReadOnly else { return true }
     guard index.notesLookups else { return false }
-    if isMarkDue(use, at: now) {
+    if isMarkDue(use, at: now), !wasMarkSeenTo(use, at: now) {
       if let mark = pendingMarks[key] {
         guard now < mark || now - mark < min(markInterval, Self.markGrain) else { return false }
       } else {
         guard pendingMarks.count >= Self.pendingMarkLimit else { return false }
       }
     }
-    index.noteLookup(row: row, at: UInt32(clamping: now / 1_000_000_000))
+    let second = UInt32(clamping: now / 1_000_000_000)
+    // Written to only where it changes: other threads look.
+    if use.lookedUp != second { index.noteLookup(row: row, at: second) }
     return true
+  }
+
+  /// Whether a lookup in the same quarter of a minute has seen to the mark: whoever asks for few keys again and again
+  /// would else look for their marks as often.
+  private func wasMarkSeenTo(_ use: Index.Use, at now: UInt64) -> Bool {
+    markInterval > Self.markGrain
+      && UInt64(use.lookedUp) / Self.markSeconds == now / 1_000_000_000 / Self.markSeconds
   }
 
   private func isMarkDue(_ use: Index.Use, at now: UInt64) -> Bool {
@@ -43,7 +52,10 @@ extension Engine {
     options.timeToLive == 0 ? 86_400_000_000_000 : options.timeToLive / 30
   }
 
-  /// How much later a key may have been looked up than a mark says that waits to be written, at most, nanoseconds.
-  private static let markGrain: UInt64 = 60_000_000_000
+  /// How often a key's mark is looked for at most.
+  private static let markSeconds: UInt64 = 16
+  /// How old a mark may be that waits to be written, at most, when it is looked for, nanoseconds: so it tells of a
+  /// key's last lookup to within a minute.
+  private static let markGrain: UInt64 = 44_000_000_000
   private static let pendingMarkLimit = 1 << 16
 }
