@@ -7,7 +7,7 @@ extension Engine {
   }
 
   /// Notes a lookup: in memory at once, on disk with the next write if what is noted there is older
-  /// than a thirtieth of the time to live (than a day where keys live for ever).
+  /// than a thirtieth of the time to live (than a day where keys live for ever), or up to 16 seconds later.
   func noteUse(_ key: Fingerprint, _ row: Int, _ use: Index.Use, at now: UInt64) {
     guard !isReadOnly else { return }
     catalog.index.noteLookup(row: row, at: UInt32(clamping: now / 1_000_000_000))
@@ -29,16 +29,14 @@ extension Engine {
         guard pendingMarks.count >= Self.pendingMarkLimit else { return false }
       }
     }
-    let second = UInt32(clamping: now / 1_000_000_000)
-    // Written to only where it changes: other threads look.
-    if use.lookedUp != second { index.noteLookup(row: row, at: second) }
+    index.noteLookup(row: row, at: UInt32(clamping: now / 1_000_000_000))
     return true
   }
 
-  /// Whether a lookup in the same quarter of a minute has seen to the mark: whoever asks for few keys again and again
-  /// would else look for their marks as often.
+  /// Whether a lookup in the same 16 seconds has looked whether a mark waits: whoever asks for few keys again and again
+  /// would else look as often. Where marks are renewed as often as that each lookup looks.
   private func wasMarkSeenTo(_ use: Index.Use, at now: UInt64) -> Bool {
-    markInterval > Self.markGrain
+    markInterval >= Self.markGrain + Self.markSeconds * 1_000_000_000
       && UInt64(use.lookedUp) / Self.markSeconds == now / 1_000_000_000 / Self.markSeconds
   }
 
@@ -52,9 +50,9 @@ extension Engine {
     options.timeToLive == 0 ? 86_400_000_000_000 : options.timeToLive / 30
   }
 
-  /// How often a key's mark is looked for at most.
+  /// How often it is looked whether a key's mark waits.
   private static let markSeconds: UInt64 = 16
-  /// How old a mark may be that waits to be written, at most, when it is looked for, nanoseconds: so it tells of a
+  /// How old a mark that waits to be written may be, at most, when it is looked for, nanoseconds: so it tells of a
   /// key's last lookup to within a minute.
   private static let markGrain: UInt64 = 44_000_000_000
   private static let pendingMarkLimit = 1 << 16
