@@ -56,7 +56,8 @@ struct Measure: ParsableCommand {
   @Option(help: "how many threads (1 and then 2 that look up, 4 of group)") var threads: Int?
   @Option(help: "how many processes") var procs = 4
   @Option(help: "how many opens of each kind") var opens = 3
-  @Option(help: "bytes after which the store begins a new segment") var segment: UInt64?
+  @Option(help: "bytes after which the store begins a new segment; nothing is merged then")
+  var segment: UInt64?
   @Flag(help: "threads share syncs; the store always has it so") var combine = false
   @Flag(help: "stores are opened read-only for lookups") var readOnly = false
   @Option(help: "a directory that is there, and stays, for --step") var store: String?
