@@ -229,7 +229,7 @@ import WarmStart
   /// lookup comes four seconds after marks are looked for; the last right before they would be again.
   @Test(arguments: [238, 302, 494])
   func theMarkOfAKeyThatIsLookedUpAllTheTimeFollows(lookups: Int) throws {
-    bench.options.timeToLive = 3000
+    bench.options.timeToLive = 6000
     bench.clock.advance(seconds: 4)
     let store = try settledStore(keys: 2)
     locks.resetCounts()
@@ -239,9 +239,9 @@ import WarmStart
     }
     #expect(locks.shared > lookups / 2)
     try store.close()
-    bench.clock.advance(seconds: 2938)
+    bench.clock.advance(seconds: 5940)
     #expect(try bench.open(.readOnly).lookup(key(0)) != nil)
-    bench.clock.advance(seconds: 63)
+    bench.clock.advance(seconds: 61)
     #expect(try bench.open(.readOnly).lookup(key(0)) == nil)
   }
 
